@@ -6,6 +6,7 @@ pub mod bounce;
 pub mod compensate;
 pub mod local;
 pub mod reconcile;
+mod refused;
 pub mod sending;
 
 use crate::commands::{audit::JobAudit, follow_ups};
@@ -25,6 +26,7 @@ use crate::{
 };
 use base::{JobId, TenantId, db, telemetry::chain};
 use queue::{Job, lease};
+use refused::record_refused;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 /// The outcome of reserving an effect.
@@ -131,8 +133,8 @@ pub async fn begin(pool: &PgPool, job: &Job, id: EffectId) -> Result<(), LedgerE
     Ok(())
 }
 
-/// How often the follow-up of a sent email is tried.
-const FOLLOW_UP_TRIES: usize = 3;
+/// How often the writes that follow from a sent email are tried.
+const AFTER_SENDING_TRIES: usize = 3;
 
 /// Commits how the effect ended. Does not need the job's lease: the effect has happened, and only this attempt knows.
 ///
@@ -151,27 +153,36 @@ pub async fn end(
     }
     record(&mut tx, job, AuditAction::EffectEnded, id, to, end.code()).await?;
     if to == EffectStatus::Succeeded {
-        follow_up(&mut tx, job, id).await?;
+        after_sending(&mut tx, job, id, end).await?;
     }
     tx.commit().await?;
     Ok(to)
 }
 
-/// Follows up an email that has left. Whatever happens here, the caller's record that it has left must be committed, or it would be
-/// sent again.
-async fn follow_up(conn: &mut PgConnection, job: &Job, id: EffectId) -> Result<(), sqlx::Error> {
+/// Follows up an email that has left, and tells its sender who does not get it. Whatever happens here, the caller's record that
+/// it has left must be committed, or it would be sent again.
+async fn after_sending(
+    conn: &mut PgConnection,
+    job: &Job,
+    id: EffectId,
+    end: &EffectEnd,
+) -> Result<(), sqlx::Error> {
     let entry = |action, kind, id| job.audit(action, kind, id);
-    for left in (0..FOLLOW_UP_TRIES).rev() {
-        let mut following = conn.begin().await?;
-        let Err(error) = follow_ups::start(&mut following, job.tenant, id, &entry).await else {
-            return following.commit().await;
+    for left in (0..AFTER_SENDING_TRIES).rev() {
+        let mut writing = conn.begin().await?;
+        let written = async {
+            follow_ups::start(&mut writing, job.tenant, id, &entry).await?;
+            record_refused(&mut writing, job, id, end).await
         };
-        following.rollback().await?;
+        let Err(error) = written.await else {
+            return writing.commit().await;
+        };
+        writing.rollback().await?;
         if left == 0 || !db::is_transient(&error) {
             tracing::warn!(
                 effect.id = %id,
                 error = chain(&error),
-                "an email was sent and is not followed up"
+                "an email was sent; it is not followed up, and its refused recipients are not reported"
             );
             break;
         }

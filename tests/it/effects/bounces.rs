@@ -1,10 +1,18 @@
 //! Bounces of emails that we sent: told to their sender, once, and only by those that can know.
 
+use super::{intended, running, task};
 use crate::{
     actions::{approved::approval_in, sending::TestApp},
     support::{Client, client::send, system::Worker},
 };
 use base::JobId;
+use jobs::{
+    commands::effects::{end, sending::begin_sending},
+    domain::{
+        action::ActionType,
+        effect::{EffectEnd, Identity, NewEffect, RenderedEmail, effect_key},
+    },
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -123,4 +131,54 @@ async fn bounce_that_cannot_know_changes_nothing() {
     assert_eq!(app.effect().await["status"], "succeeded", "another tenant");
     let entries = "select count(*) from history_entries where verb = 'bounced'";
     assert_eq!(app.db.one::<i64>(entries).await, 0);
+}
+
+#[tokio::test]
+async fn recipients_that_the_server_refuses_at_once_are_told_to_the_sender() {
+    let app = TestApp::open().await;
+    let job = running(&app.db, app.client.tenant).await;
+    let email = RenderedEmail {
+        from: "owner@acme.example".into(),
+        recipients: vec!["ada@example.org".into(), "bob@example.org".into()],
+        bytes: b"Subject: Offer\r\n\r\nHello.\r\n".to_vec(),
+    };
+    let payload = json!({"subject": "Offer"});
+    let kind = ActionType::Send;
+    let identity = Identity::Payload(&payload);
+    let new = NewEffect {
+        key: effect_key(app.client.tenant, kind, "m1", identity),
+        kind,
+        rendered: Some(email.pack()),
+        ..task(app.client.tenant, "Offer")
+    };
+    let id = intended(&app.db, &job, &new).await;
+    let connection = app.connection.parse().unwrap();
+    begin_sending(app.db.pool(), &job, (id, kind), connection)
+        .await
+        .unwrap();
+    let receipt = json!({
+        "accepted": ["ada@example.org"], "code": "250",
+        "refused": [{"address": "bob@example.org", "status": "5.1.1"}],
+    });
+    let left = EffectEnd::Succeeded {
+        receipt,
+        before_image: None,
+    };
+    end(app.db.pool(), &job, id, &left).await.unwrap();
+    let effect = app.effect().await;
+    assert_eq!(effect["status"], "bounced", "{effect}");
+    assert_eq!(
+        effect["receipt"]["bounced"],
+        json!([{"address": "bob@example.org", "status": "5.1.1", "reason": "The address does not exist."}])
+    );
+    let inbox = app.client.get("/v1/inbox").await.body;
+    let items = inbox["visible"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "{inbox}");
+    assert_eq!(
+        (&items[0]["title"], &items[0]["rationale"]),
+        (
+            &json!("Not delivered: Offer"),
+            &json!("bob@example.org: The address does not exist. (5.1.1)")
+        )
+    );
 }

@@ -40,8 +40,8 @@ pub struct StoredBounce<'a> {
     pub content_hash: &'a [u8; 32],
 }
 
-/// Writes the bounce in the transaction that settles the job: effect, history, inbox, audit. Writes nothing if nothing of
-/// it is new, or if the effect is in a state in which it was not sent.
+/// Writes the bounce in the transaction that settles the job; see [`record_failed`]. A copy of the bounce does not add
+/// another inbox item.
 ///
 /// # Errors
 /// If the database refuses.
@@ -50,6 +50,25 @@ pub async fn record_bounce(
     job: &Job,
     stored: StoredBounce<'_>,
     bounced: &BouncedEmail,
+) -> Result<(), sqlx::Error> {
+    let item = NewItem::of_mail(
+        &title(&bounced.subject),
+        stored.content_hash,
+        stored.message,
+    );
+    record_failed(conn, job, bounced, item).await
+}
+
+/// Writes which recipients do not get the email: effect, history, inbox, audit. `item` is the inbox item without its text
+/// and its owner. Writes nothing if nothing of it is new, or if the effect is in a state in which it was not sent.
+///
+/// # Errors
+/// If the database refuses.
+pub(super) async fn record_failed(
+    conn: &mut PgConnection,
+    job: &Job,
+    bounced: &BouncedEmail,
+    item: NewItem,
 ) -> Result<(), sqlx::Error> {
     let tenant = job.tenant;
     let Some(found) = effects::lock(conn, tenant, bounced.effect).await? else {
@@ -65,20 +84,22 @@ pub async fn record_bounce(
     bounces::set_bounced(conn, tenant, bounced.effect, (status, &receipt)).await?;
     let effect = (bounced.effect, found.kind.as_str());
     record_history(conn, tenant, HistoryVerb::Bounced, effect, job.lease.job).await?;
+    let mut detail = Detail::new().count("recipients", i64::try_from(new).unwrap_or(i64::MAX));
+    if let Some(message) = item.message {
+        detail = detail.id("message", message.0);
+    }
+    let (action, kind) = (AuditAction::EffectBounced, ResourceKind::Effect);
     let mut entries = vec![
-        job.audit(
-            AuditAction::EffectBounced,
-            ResourceKind::Effect,
-            bounced.effect,
-        )
-        .with_detail(
-            Detail::new()
-                .count("recipients", i64::try_from(new).unwrap_or(i64::MAX))
-                .id("message", stored.message.0),
-        )
-        .failed("bounced"),
+        job.audit(action, kind, bounced.effect)
+            .with_detail(detail)
+            .failed("bounced"),
     ];
-    let item = item(stored, bounced);
+    let item = NewItem {
+        owner: Some(bounced.owner),
+        rationale: rationale(&bounced.failed),
+        priority: Priority::High,
+        ..item
+    };
     if let Some(added) = inbox_items::insert(conn, tenant, &item).await? {
         let entry = NewHistoryEntry {
             verb: HistoryVerb::Added,
@@ -117,11 +138,14 @@ fn with_bounced(receipt: Option<Value>, failed: &[FailedRecipient]) -> (Value, u
     (receipt.into(), new)
 }
 
-/// Builds the inbox item. A copy of the bounce does not add another.
-fn item(stored: StoredBounce<'_>, bounced: &BouncedEmail) -> NewItem {
-    let title = format!("Not delivered: {}", bounced.subject);
-    let mut lines: Vec<String> = bounced
-        .failed
+/// Returns the title of the inbox item.
+pub(super) fn title(subject: &str) -> String {
+    format!("Not delivered: {subject}")
+}
+
+/// Returns the text of the inbox item.
+fn rationale(failed: &[FailedRecipient]) -> String {
+    let mut lines: Vec<String> = failed
         .iter()
         .take(NAMED)
         .map(|recipient| match &recipient.status {
@@ -129,17 +153,12 @@ fn item(stored: StoredBounce<'_>, bounced: &BouncedEmail) -> NewItem {
             None => format!("{}: {}", recipient.address, recipient.reason()),
         })
         .collect();
-    match bounced.failed.len() {
+    match failed.len() {
         0 => lines.push("The receiving server did not accept this email.".into()),
         count if count > NAMED => lines.push(format!("And {} more.", count - NAMED)),
         _ => {}
     }
-    NewItem {
-        owner: Some(bounced.owner),
-        rationale: lines.join("\n"),
-        priority: Priority::High,
-        ..NewItem::of_mail(&title, stored.content_hash, stored.message)
-    }
+    lines.join("\n")
 }
 
 #[cfg(test)]

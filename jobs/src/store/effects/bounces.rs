@@ -43,6 +43,30 @@ pub async fn sent(
     .await
 }
 
+/// Finds the email that this effect sent.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn sent_by(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: EffectId,
+) -> Result<Option<SentEmail>, sqlx::Error> {
+    sqlx::query_as!(
+        SentEmail,
+        r#"
+        select e.id as "effect: EffectId", e.status as "status: EffectStatus", c.user_id as "owner: UserId", e.rendered
+        from effects e
+        join connections c on c.tenant_id = e.tenant_id and c.id = e.connection_id
+        where e.tenant_id = $1 and e.id = $2
+        "#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Writes that the email came back, to an effect that the caller has locked.
 ///
 /// # Errors

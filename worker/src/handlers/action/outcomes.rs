@@ -35,7 +35,7 @@ pub(super) fn duplicate(
         );
     }
     let result = match found.status {
-        EffectStatus::Succeeded if is_ours => ActionResult::Succeeded,
+        EffectStatus::Succeeded | EffectStatus::Bounced if is_ours => ActionResult::Succeeded,
         EffectStatus::Succeeded
         | EffectStatus::Bounced
         | EffectStatus::Compensating
