@@ -189,17 +189,25 @@ pub async fn trust_mode(
     .await
 }
 
-/// Whether sending is disabled. Locks the switch until the transaction ends, so that nothing external begins after
-/// disabling it has returned.
+/// Whether a tenant lets anything external begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockedSwitches {
+    pub status: TenantStatus,
+    pub sending_disabled: bool,
+}
+
+/// Locks the tenant's switches until the transaction ends, so that nothing external begins after sending was disabled, or
+/// after the tenant was paused or closed.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn sending_disabled(
+pub async fn lock_switches(
     conn: &mut PgConnection,
     tenant: TenantId,
-) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        "select sending_disabled from tenants where id = $1 for share",
+) -> Result<LockedSwitches, sqlx::Error> {
+    sqlx::query_as!(
+        LockedSwitches,
+        r#"select status as "status: TenantStatus", sending_disabled from tenants where id = $1 for share"#,
         tenant.0
     )
     .fetch_one(conn)

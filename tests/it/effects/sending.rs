@@ -173,35 +173,41 @@ async fn email_that_leaves_by_another_account_is_written_anew() {
 }
 
 #[tokio::test]
-async fn stop_of_all_sending_returns_when_nothing_more_is_begun() {
-    let db = TestDb::new().await;
-    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
-    let line = connection(&db, tenant, "active", 60).await;
-    let job = running(&db, tenant).await;
-    let id = intended(&db, &job, &mail(tenant, "a")).await;
-    let mut switch = PgConnection::connect(&db.url()).await.unwrap();
-    let off = format!("begin; update tenants set sending_disabled = true where id = '{tenant}'");
-    let off = sqlx::raw_sql(sqlx::AssertSqlSafe(off));
-    off.execute(&mut switch).await.unwrap();
-    let switched_off = async {
-        eventually(SOON, async || {
-            let waits: i64 = db
-                .one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
-                .await;
-            (waits == 1)
-                .then_some(())
-                .ok_or_else(|| "it does not wait".to_owned())
-        })
-        .await;
-        sqlx::raw_sql("commit").execute(&mut switch).await.unwrap();
-    };
-    let begun = begin_sending(db.pool(), &job, (id, ActionType::Send), line);
-    let (begun, ()) = tokio::join!(begun, switched_off);
-    let said = begun.unwrap();
-    assert!(
-        matches!(&said, Sending::Wait { code, .. } if *code == "sending_disabled"),
-        "{said:?}"
-    );
+async fn stop_of_all_sending_and_a_pause_return_when_nothing_more_is_begun() {
+    for (change, expected) in [
+        ("sending_disabled = true", "sending_disabled"),
+        ("status = 'paused'", "tenant_paused"),
+        ("status = 'closed'", "tenant_paused"),
+    ] {
+        let db = TestDb::new().await;
+        let tenant = Client::owner_of_new_tenant(&db).await.tenant;
+        let line = connection(&db, tenant, "active", 60).await;
+        let job = running(&db, tenant).await;
+        let id = intended(&db, &job, &mail(tenant, "a")).await;
+        let mut switch = PgConnection::connect(&db.url()).await.unwrap();
+        let off = format!("begin; update tenants set {change} where id = '{tenant}'");
+        let off = sqlx::raw_sql(sqlx::AssertSqlSafe(off));
+        off.execute(&mut switch).await.unwrap();
+        let switched_off = async {
+            eventually(SOON, async || {
+                let waits: i64 = db
+                    .one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+                    .await;
+                (waits == 1)
+                    .then_some(())
+                    .ok_or_else(|| "it does not wait".to_owned())
+            })
+            .await;
+            sqlx::raw_sql("commit").execute(&mut switch).await.unwrap();
+        };
+        let begun = begin_sending(db.pool(), &job, (id, ActionType::Send), line);
+        let (begun, ()) = tokio::join!(begun, switched_off);
+        let said = begun.unwrap();
+        assert!(
+            matches!(&said, Sending::Wait { code, .. } if *code == expected),
+            "{said:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The last check before an external effect: [`begin_sending`] checks the tenant's switch, the connection and its rate
+//! The last check before an external effect: [`begin_sending`] checks the tenant's switches, the connection and its rate
 //! in the transaction that marks the effect as in flight.
 
 use super::{LedgerError, held, holder, record};
@@ -8,6 +8,7 @@ use crate::{
         action::ActionType,
         connection::ConnectionStatus,
         effect::{EffectStatus, EffectStep},
+        tenant::TenantStatus,
     },
     store::{effects, tenants},
 };
@@ -45,7 +46,14 @@ pub async fn begin_sending(
         return Ok(Sending::ConnectionGone);
     };
     let wait = |until, code| Ok(Sending::Wait { until, code });
-    if tenants::sending_disabled(&mut tx, job.tenant).await? {
+    let switches = tenants::lock_switches(&mut tx, job.tenant).await?;
+    match switches.status {
+        TenantStatus::Trial | TenantStatus::Active => {}
+        TenantStatus::Paused | TenantStatus::Closed => {
+            return wait(locked.in_a_minute, "tenant_paused");
+        }
+    }
+    if switches.sending_disabled {
         return wait(locked.in_a_minute, "sending_disabled");
     }
     match locked.status {
