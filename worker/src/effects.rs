@@ -25,13 +25,15 @@ use crate::{messages::LoadError, providers::ProviderError};
 use async_trait::async_trait;
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use jobs::{
     commands::effects::local::{Done, Refusal},
     domain::{
         ApiKeyId, ApprovalId, MessageId, UserId,
         action::{ActionType, Executor, InboxChange, MessageSource, Params, TaskChange},
+        draft::send_at::zone,
     },
-    store::{connections::StoredConnection, effects::StoredEffect},
+    store::{connections::StoredConnection, effects::StoredEffect, users},
 };
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -57,6 +59,17 @@ pub struct ActionContext<'a> {
     /// The HTTP request that caused it, directly or indirectly, for follow-up jobs.
     pub request_id: Option<&'a str>,
     pub traceparent: Option<&'a str>,
+}
+
+impl ActionContext<'_> {
+    /// Returns the time zone of the user; UTC without one.
+    async fn zone(&self, conn: &mut PgConnection) -> Result<Tz, sqlx::Error> {
+        let person = match self.user {
+            Some(user) => users::correspondent(conn, self.tenant, user).await?,
+            None => None,
+        };
+        Ok(person.map_or(Tz::UTC, |person| zone(&person.timezone)))
+    }
 }
 
 /// An effect on our own tables; it commits together with its ledger row.

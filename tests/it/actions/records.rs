@@ -14,6 +14,7 @@ use crate::{
         wait::SOON,
     },
 };
+use chrono::{DateTime, Days, TimeDelta, Timelike as _, Utc};
 use jobs::domain::{MessageId, action::ActionType};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -253,4 +254,29 @@ async fn task_that_was_taken_back_is_made_again_when_it_is_asked_for_again() {
     }
     let effects: i64 = db.one("select count(*) from effects").await;
     assert_eq!(effects, 3);
+}
+
+#[tokio::test]
+async fn tomorrow_is_the_day_after_the_users_today() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let _worker = Worker::spawn(&db).await;
+    trust(&client, "autonomous").await;
+    // It is another day there than in UTC, and not about to be midnight.
+    let now: DateTime<Utc> = db.one("select now()").await;
+    let (zone, hours) = match now.hour() {
+        0..11 => ("Etc/GMT+12", -12),
+        _ => ("Pacific/Kiritimati", 14),
+    };
+    db.execute(&format!("update users set timezone = '{zone}'"))
+        .await;
+    let mut action = task("Call Bob");
+    action["payload"]["due"] = json!("tomorrow");
+    done(&client, &json!({"actions": [action]})).await;
+    let there = (now + TimeDelta::hours(hours)).date_naive();
+    assert_ne!(there, now.date_naive());
+    let page = client.get("/v1/tasks").await.body;
+    let due = page["items"][0]["due_on"].as_str().unwrap();
+    assert_eq!(due, (there + Days::new(1)).to_string());
 }

@@ -13,14 +13,13 @@ use jobs::{
     domain::{
         action::Params,
         connection::Settings,
-        draft::send_at::{local, zone},
+        draft::send_at::local,
         event::{Start, all_day, minutes},
         time::Moment,
     },
     store::{
         connections::{self, StoredConnection},
         effects::StoredEffect,
-        users,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -215,10 +214,10 @@ fn whole_day(
         rendered,
     })
 }
+
 fn day_after(date: NaiveDate) -> NaiveDate {
     date.succ_opt().unwrap_or(date)
 }
-
 
 async fn find(
     calendar: &dyn Calendar,
@@ -246,15 +245,10 @@ async fn calendar_of(
     let user = action.user.ok_or_else(missing)?;
     let mut conn = providers.ctx.pool.acquire().await?;
     let own = connections::of_user(&mut conn, action.tenant, user).await?;
-    let person = users::correspondent(&mut conn, action.tenant, user).await?;
+    let here = action.zone(&mut conn).await?;
     let calendar = own
         .into_iter()
         .find(|found| matches!(found.settings, Settings::Calendar(_)));
-    let here = zone(
-        person
-            .as_ref()
-            .map_or("UTC", |person| person.timezone.as_str()),
-    );
     Ok((calendar.ok_or_else(missing)?, here))
 }
 
@@ -326,13 +320,13 @@ mod tests {
 
     #[test]
     fn event_of_a_whole_day_has_dates_and_no_time() {
-        assert!(ics.contains("DTEND;VALUE=DATE:20261125\r\n"), "{ics}");
         let event = Event {
             date: NaiveDate::from_ymd_opt(2026, 11, 24),
             ..event()
         };
         let ics = render(&event, "Fair", None, DateTime::UNIX_EPOCH);
         assert!(ics.contains("DTSTART;VALUE=DATE:20261124\r\n"), "{ics}");
+        assert!(ics.contains("DTEND;VALUE=DATE:20261125\r\n"), "{ics}");
         assert!(!ics.contains("T093000Z"), "{ics}");
     }
 

@@ -37,7 +37,8 @@ impl LocalEffect for CreateTask {
             Some(_) => ProjectRef::Named(name(action, "project", NAME_CHARS)?),
             None => ProjectRef::None,
         };
-        let today = action.now.date_naive();
+        let here = action.zone(conn).await?;
+        let today = action.now.with_timezone(&here).date_naive();
         let param = |field| action.params.get(field);
         let due = param("due").and_then(|due| due_on(due, today));
         // An unreadable date is kept as a note.
