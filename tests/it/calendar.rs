@@ -22,6 +22,7 @@ use crate::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 pub(crate) async fn connected(app: &TestApp, url: &str, password: &str) -> Value {
     let account = json!({"provider": "caldav", "url": url, "username": USER, "password": password});
@@ -121,7 +122,6 @@ async fn an_event_is_taken_back_unless_somebody_has_changed_it() {
 }
 
 #[tokio::test]
-#[tokio::test]
 async fn event_that_its_user_deleted_is_created_again_when_it_is_approved_again() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     connected(&app, &radicale.calendar, PASSWORD).await;
@@ -140,6 +140,7 @@ async fn event_that_its_user_deleted_is_created_again_when_it_is_approved_again(
     assert_eq!(radicale.all().await.matches("BEGIN:VEVENT").count(), 1);
 }
 
+#[tokio::test]
 async fn a_refused_password_waits_for_the_new_one_and_the_event_is_made() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     let calendar = connected(&app, &radicale.calendar, "wrong").await;
@@ -246,4 +247,26 @@ async fn a_calendar_in_our_own_network_is_not_asked_and_a_missing_one_is_reporte
     app.agree(&approval).await;
     let ended = approval_in(&app.client, &approval, "failed").await;
     assert_eq!(ended["error"]["code"], "calendar_not_found", "{ended}");
+}
+
+#[tokio::test]
+async fn server_that_offers_no_basic_log_in_is_reported_and_no_password_is_asked_for() {
+    let (app, server) = (TestApp::open().await, MockServer::start().await);
+    let challenge = ResponseTemplate::new(401).append_header(
+        "WWW-Authenticate",
+        "Digest realm=\"BaikalDAV\", nonce=\"1\"",
+    );
+    Mock::given(any())
+        .respond_with(challenge)
+        .mount(&server)
+        .await;
+    let url = format!("{}/dav.php/calendars/ada/work/", server.uri());
+    let calendar = connected(&app, &url, PASSWORD).await;
+    let _worker = app.worker().await;
+    let approval = app.proposed(&event("Lunch")).await;
+    app.agree(&approval).await;
+    let ended = approval_in(&app.client, &approval, "failed").await;
+    assert_eq!(ended["error"]["code"], "auth_not_supported", "{ended}");
+    let path = format!("/v1/connections/{}", calendar["id"].as_str().unwrap());
+    assert_eq!(app.client.get(&path).await.body["status"], "active");
 }

@@ -13,7 +13,7 @@ use jobs::domain::{
 };
 use reqwest::{
     Method,
-    header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH},
+    header::{CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE},
 };
 use secrecy::ExposeSecret;
 
@@ -222,6 +222,11 @@ fn refusal(response: &HttpResponse, now: DateTime<Utc>) -> ProviderError {
         message: message.into(),
     };
     match response.status {
+        401 if !offers_basic(response.headers(WWW_AUTHENTICATE)) => permanent(
+            "auth_not_supported",
+            "The calendar does not offer log-in by HTTP Basic, the only one that Postroom knows. Enable Basic on its server \
+             (in Baïkal, `WebDAV authentication type`), then try again.",
+        ),
         401 => ProviderError::Reauth {
             code: "calendar_auth_refused",
         },
@@ -245,9 +250,37 @@ fn refusal(response: &HttpResponse, now: DateTime<Utc>) -> ProviderError {
     }
 }
 
+/// Returns whether one of the challenges is for HTTP Basic, or there is none: then the server refuses the password.
+fn offers_basic<'a>(headers: impl Iterator<Item = &'a str>) -> bool {
+    let mut challenges = headers.flat_map(|value| value.split(',')).peekable();
+    let is_basic = |part: &str| {
+        let scheme = part.split_whitespace().next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case("basic")
+    };
+    challenges.peek().is_none() || challenges.any(is_basic)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn basic_is_found_among_the_challenges_of_a_server() {
+        for (headers, is) in [
+            (&[][..], true),
+            (&["Basic realm=\"Radicale\""], true),
+            (&["basic"], true),
+            (
+                &["Digest realm=\"BaikalDAV\", qop=\"auth\", nonce=\"1\""],
+                false,
+            ),
+            (&["Bearer, Basic realm=\"x\""], true),
+            (&["Negotiate", "Basic realm=\"x\""], true),
+            (&["Bearer realm=\"basic\""], false),
+        ] {
+            assert_eq!(offers_basic(headers.iter().copied()), is, "{headers:?}");
+        }
+    }
 
     #[test]
     fn calendar_is_distinguished_from_other_collections_whatever_the_prefixes() {

@@ -116,6 +116,12 @@ impl HttpResponse {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// Returns the values of a header that may stand several times.
+    pub(super) fn headers(&self, name: HeaderName) -> impl Iterator<Item = &str> {
+        let values = self.headers.get_all(name).into_iter();
+        values.filter_map(|value| value.to_str().ok())
+    }
+
     /// Reads the body up to the limit.
     pub(super) async fn body(mut self) -> Result<Vec<u8>, RequestError> {
         let mut body = Vec::new();
