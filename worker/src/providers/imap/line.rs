@@ -19,8 +19,12 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// Timeout of connecting and of the TLS handshake.
+/// Timeout of connecting, for all addresses of a host together, and of the TLS handshake.
 const STEP: Duration = Duration::from_secs(30);
+/// The least time for one address.
+const LEAST: Duration = Duration::from_secs(5);
+/// Addresses of a host that are tried.
+const MAX_ADDRESSES: usize = 8;
 /// Limit of bytes read until [`Line::allow`]; only a reader of emails allows more.
 const MAX_BYTES: usize = 8 << 20;
 
@@ -60,9 +64,9 @@ impl Line {
             });
         }
         let addrs: Vec<SocketAddr> = guard.resolve(&server.host, server.port).await?;
-        let stream = service
-            .step(service.unreachable, TcpStream::connect(&addrs[..]))
-            .await?;
+        let stream = connect(&addrs, limit_of_each(addrs.len()))
+            .await
+            .map_err(|error| service.failure(&error))?;
         let line = Self {
             wire: Wire::Plain(stream),
             left: MAX_BYTES,
@@ -101,7 +105,39 @@ impl Line {
     }
 }
 
+/// The time for each of so many addresses. One limit for all would be used up by the first that stays silent, such as an IPv6
+/// address on a network without a way there.
+fn limit_of_each(addresses: usize) -> Duration {
+    let number = u32::try_from(addresses.max(1)).unwrap_or(u32::MAX);
+    (STEP / number).max(LEAST)
+}
+
+/// Connects to the first address that answers in its time.
+async fn connect(addrs: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
+    let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for addr in addrs.iter().take(MAX_ADDRESSES) {
+        match timeout(limit, TcpStream::connect(addr)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failed = error,
+            Err(_) => failed = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failed)
+}
+
 impl Service {
+    /// No address could be connected to.
+    fn failure(&self, error: &io::Error) -> ProviderError {
+        let (code, detail) = match error.kind() {
+            io::ErrorKind::TimedOut => (self.timeout, "connecting timed out"),
+            _ => (self.unreachable, "the connection failed"),
+        };
+        ProviderError::Retryable {
+            code,
+            detail: detail.into(),
+        }
+    }
+
     /// Runs a step of connecting, which changes nothing.
     async fn step<T, E>(
         &self,
@@ -181,5 +217,35 @@ impl AsyncWrite for Line {
             Wire::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::{TcpListener, TcpSocket};
+
+    #[test]
+    fn addresses_share_the_time() {
+        for (addresses, seconds) in [(0, 30), (1, 30), (2, 15), (6, 5), (40, 5)] {
+            assert_eq!(limit_of_each(addresses), Duration::from_secs(seconds));
+        }
+    }
+
+    #[tokio::test]
+    async fn silent_address_leaves_time_for_the_next() {
+        // Its queue takes one connection and is full then, so that it answers no other.
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = silent.listen(0).unwrap();
+        let silent_addr = silent.local_addr().unwrap();
+        let _first = TcpStream::connect(silent_addr).await.unwrap();
+        let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addrs = [silent_addr, alive.local_addr().unwrap()];
+        let limit = Duration::from_millis(200);
+        let stream = connect(&addrs, limit).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), addrs[1]);
+        let error = connect(&addrs[..1], limit).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }
