@@ -4,6 +4,7 @@ pub(crate) mod changes;
 mod colleague;
 mod less;
 mod namespace;
+mod odd;
 mod sent;
 
 use crate::{

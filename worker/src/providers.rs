@@ -16,7 +16,7 @@ mod webhook;
 use async_trait::async_trait;
 use base::TenantId;
 use caldav::CalDav;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use guard::Guard;
 use imap::Imap;
 use jobs::{
@@ -53,6 +53,9 @@ pub enum ProviderError {
     /// No request before this time.
     #[error("rate limited")]
     RateLimited { until: DateTime<Utc> },
+    /// No request for so long: for clients that are not given the time.
+    #[error("rate limited")]
+    Throttled { wait: TimeDelta },
 }
 
 impl ProviderError {
@@ -63,7 +66,7 @@ impl ProviderError {
             | Self::Permanent { code, .. }
             | Self::Unknown { code, .. }
             | Self::Reauth { code } => code,
-            Self::RateLimited { .. } => "provider_rate",
+            Self::RateLimited { .. } | Self::Throttled { .. } => "provider_rate",
         }
     }
 }

@@ -111,7 +111,7 @@ async fn marks_are_set_on_the_one_email_that_is_meant_and_taken_off_again() {
     );
     assert_eq!(
         output["actions"][0]["receipt"],
-        json!({"flag": "Needs_reply", "set": true, "changed": true})
+        json!({"label": "Needs reply", "set": true, "changed": true})
     );
     assert_eq!(
         output["actions"][1]["effect_id"], output["actions"][3]["effect_id"],

@@ -1,4 +1,5 @@
-//! [`Cutter`]: a way to a mail server on which an answer can be lost, when the server has done what it was told.
+//! [`Cutter`]: a way to a mail server on which an answer can be lost, when the server has done what it was told, or can come from
+//! the test, as odd servers give it.
 
 use std::{
     io,
@@ -14,18 +15,20 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+/// What a server says if it fails.
+const FAILED: &str = "NO [SERVERBUG] Internal error occurred.";
 /// What a server says before it ends a session.
 const BYE: &[u8] = b"* BYE Closed for maintenance.\r\n";
 
 /// What happens to the answer to a command.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Loss {
     /// The connection ends instead.
     Cut,
     /// It never comes.
     Stall,
-    /// The server says that it failed.
-    Refuse,
+    /// The server says only this.
+    Say(&'static str),
 }
 
 /// Passes everything on until it hears a certain command; ends with its value.
@@ -43,8 +46,28 @@ struct State {
     /// The server never sends these emails.
     unsendable: Mutex<Vec<u32>>,
     cuts: AtomicUsize,
+    answers: Mutex<Vec<ScriptedResponse>>,
+    warning: Mutex<Option<String>>,
+    commands: Mutex<Vec<String>>,
+    sessions: Sessions,
     /// Changes when all connections are to end; true if the server says goodbye.
     end: watch::Sender<bool>,
+}
+
+/// An answer of the test to a command that never reaches the server.
+struct ScriptedResponse {
+    command: String,
+    text: String,
+    times: usize,
+    /// Given only once such a command was heard.
+    after: String,
+}
+
+/// How many connections are open, and the most that were at once.
+#[derive(Default)]
+struct Sessions {
+    open: AtomicUsize,
+    most: AtomicUsize,
 }
 
 impl Cutter {
@@ -57,6 +80,10 @@ impl Cutter {
             bytes_left: Mutex::default(),
             unsendable: Mutex::default(),
             cuts: AtomicUsize::default(),
+            answers: Mutex::default(),
+            warning: Mutex::default(),
+            commands: Mutex::default(),
+            sessions: Sessions::default(),
             end: watch::Sender::new(false),
         });
         let shared = Arc::clone(&state);
@@ -65,7 +92,12 @@ impl Cutter {
             while let Ok((client, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
                 // A side that breaks off is its own affair.
-                open.spawn(async move { drop(pass(client, server, &shared).await) });
+                open.spawn(async move {
+                    let open = shared.sessions.open.fetch_add(1, Ordering::SeqCst) + 1;
+                    shared.sessions.most.fetch_max(open, Ordering::SeqCst);
+                    drop(pass(client, server, &shared).await);
+                    shared.sessions.open.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
         Self { port, state, task }
@@ -83,7 +115,56 @@ impl Cutter {
 
     /// Replaces the answer to the next such command: the server failed.
     pub(crate) fn refuse(&self, command: &str) {
-        self.arm(command, Loss::Refuse);
+        self.arm(command, Loss::Say(FAILED));
+    }
+
+    /// Answers such commands from now on in place of the server, with the command's tag for `{tag}`.
+    pub(crate) fn answer(&self, command: &str, text: &str) {
+        self.answer_times(usize::MAX, command, text);
+    }
+
+    /// The same, so many times.
+    pub(crate) fn answer_times(&self, times: usize, command: &str, text: &str) {
+        self.push(times, "", command, text);
+    }
+
+    /// The same, as soon as the other command was heard.
+    pub(crate) fn answer_after(&self, heard: &str, command: &str, text: &str) {
+        self.push(usize::MAX, heard, command, text);
+    }
+
+    fn push(&self, times: usize, after: &str, command: &str, text: &str) {
+        let answer = ScriptedResponse {
+            command: command.to_owned(),
+            text: text.to_owned(),
+            times,
+            after: after.to_owned(),
+        };
+        let mut answers = self.state.answers.lock().expect("nobody panics with it");
+        answers.push(answer);
+    }
+
+    /// Says this before the server's answer to each command that opens a folder, from now on.
+    pub(crate) fn warn(&self, warning: &str) {
+        let warning = Some(warning.to_owned());
+        *self.state.warning.lock().expect("nobody panics with it") = warning;
+    }
+
+    /// The commands that contain this text, in order, without their tags.
+    pub(crate) fn heard(&self, text: &str) -> Vec<String> {
+        let commands = self.state.commands.lock().expect("nobody panics with it");
+        let meant = commands.iter().filter(|command| command.contains(text));
+        meant.cloned().collect()
+    }
+
+    /// The most connections that were open at once.
+    pub(crate) fn most_open(&self) -> usize {
+        self.state.sessions.most.load(Ordering::SeqCst)
+    }
+
+    /// Shortens the answer to the next such command: it was done.
+    pub(crate) fn shorten(&self, command: &str) {
+        self.arm(command, Loss::Say("OK Done."));
     }
 
     /// Refuses to send any of these emails, by their UIDs, from now on.
@@ -101,8 +182,10 @@ impl Cutter {
         self.state.end.send_replace(says_goodbye);
     }
 
-    /// Forgets the cuts that have not happened.
+    /// Forgets the cuts that have not happened, and the answers.
     pub(crate) fn disarm(&self) {
+        let mut answers = self.state.answers.lock().expect("nobody panics with it");
+        answers.clear();
         *self.state.armed.lock().expect("nobody panics with it") = None;
         *self.state.bytes_left.lock().expect("nobody panics with it") = None;
     }
@@ -125,6 +208,27 @@ impl Drop for Cutter {
 }
 
 impl State {
+    /// What the test answers to a command, if it does; the first such answer that is left.
+    fn answer_to(&self, command: &str) -> Option<String> {
+        let (tag, command) = command.trim_end().split_once(' ')?;
+        let mut commands = self.commands.lock().expect("nobody panics with it");
+        commands.push(command.to_owned());
+        let mut answers = self.answers.lock().expect("nobody panics with it");
+        let is_heard = |text: &str| commands.iter().any(|command| command.contains(text));
+        let meant = |answer: &&mut ScriptedResponse| {
+            answer.times > 0 && command.contains(answer.command.as_str()) && is_heard(&answer.after)
+        };
+        let answer = answers.iter_mut().find(meant)?;
+        answer.times -= 1;
+        Some(answer.text.replace("{tag}", tag))
+    }
+
+    fn warning_before(&self, command: &str) -> Option<String> {
+        let opens = ["SELECT", "EXAMINE"].iter().any(|it| command.contains(it));
+        let warning = self.warning.lock().expect("nobody panics with it");
+        warning.clone().filter(|_| opens)
+    }
+
     /// Whether a command asks for an email that is never sent: `a1 UID FETCH 2,3 (UID BODY.PEEK[])`.
     fn is_unsendable(&self, command: &str) -> bool {
         let mut words = command.split(' ');
@@ -166,15 +270,23 @@ async fn pass(client: TcpStream, server: u16, state: &State) -> io::Result<()> {
                 if heard? == 0 {
                     return Ok(());
                 }
-                to_server.write_all(&command).await?;
                 let text = String::from_utf8_lossy(&command).into_owned();
+                if let Some(answer) = state.answer_to(&text) {
+                    to_client.write_all(answer.as_bytes()).await?;
+                    command.clear();
+                    continue;
+                }
+                if let Some(warning) = state.warning_before(&text) {
+                    to_client.write_all(warning.as_bytes()).await?;
+                }
+                to_server.write_all(&command).await?;
                 command.clear();
                 let lost = {
                     let mut armed = state.armed.lock().expect("nobody panics with it");
                     let meant = armed.as_ref().is_some_and(|(wanted, _)| text.contains(wanted.as_str()));
                     if meant { armed.take() } else { None }
                 };
-                let unsendable = || (text.clone(), Loss::Refuse);
+                let unsendable = || (text.clone(), Loss::Say(FAILED));
                 let lost = lost.or_else(|| state.is_unsendable(&text).then(unsendable));
                 if let Some((_, loss)) = lost {
                     let tag = answered(&mut from_server, &text).await?;
@@ -185,8 +297,8 @@ async fn pass(client: TcpStream, server: u16, state: &State) -> io::Result<()> {
                             drop(end.changed().await);
                             return Ok(());
                         }
-                        Loss::Refuse => {
-                            let answer = format!("{tag} NO [SERVERBUG] Internal error occurred.\r\n");
+                        Loss::Say(said) => {
+                            let answer = format!("{tag} {said}\r\n");
                             to_client.write_all(answer.as_bytes()).await?;
                         }
                     }

@@ -10,12 +10,12 @@ use super::{
 };
 use crate::providers::{
     ProviderError,
-    mailbox::{Mailbox, MessageLocation, SearchScope},
+    mailbox::{Mailbox, Mark, MessageLocation, Moved, SearchScope},
 };
 use account::{MailReference, account_of, mail_reference};
 use async_trait::async_trait;
 use jobs::store::{connections::StoredConnection, effects::StoredEffect};
-use plan::{Change, Done, Plan};
+use plan::{Change, Done, Plan, Step};
 
 /// `label`, `unlabel`, `mark_read`, `star`, `archive`, `move`, `trash` and `spam`.
 pub(super) struct MailboxEffect;
@@ -47,7 +47,7 @@ impl RemoteEffect for MailboxEffect {
             }
         };
         let plan = Plan {
-            message_id: mail.message_id,
+            key: mail.key,
             change,
             spot,
             was,
@@ -142,16 +142,13 @@ async fn state_before(
 ) -> Result<Option<(MessageLocation, bool)>, ProviderError> {
     let mut mailbox = open(providers, connection).await?;
     let found = async {
-        let Some(spot) = mailbox.find(&mail.message_id, change.among()).await? else {
+        let Some(spot) = mailbox.find(&mail.key, change.among()).await? else {
             return Ok(None);
         };
-        let was = match change {
-            Change::Mark { flag, on } => {
-                let flags = mailbox.flags(&spot).await?.unwrap_or_default();
-                plan::has(&flags, flag) == *on
-            }
+        let was = match change.step() {
+            Step::Mark(mark, on) => mailbox.has_mark(&spot, mark).await?.unwrap_or(false) == on,
             // The target folder is resolved on the move, which may create it.
-            Change::Put { .. } => false,
+            Step::Put(_) => false,
         };
         Ok(Some((spot, was)))
     };
@@ -167,39 +164,52 @@ async fn execute(mailbox: &mut dyn Mailbox, plan: &Plan) -> Result<Done, Provide
         changed,
         to,
     };
-    match &plan.change {
-        Change::Mark { flag, on } => {
-            let flags = mailbox.flags(&spot).await?.ok_or_else(gone)?;
-            if plan::has(&flags, flag) == *on {
+    match plan.change.step() {
+        Step::Mark(mark, on) => {
+            let is_set = mailbox.has_mark(&spot, mark).await?.ok_or_else(gone)?;
+            if is_set == on {
                 return Ok(done(false, None));
             }
-            mailbox.mark(&spot, flag, *on).await?;
+            mailbox.mark(&spot, mark, on).await?;
             Ok(done(true, None))
         }
-        Change::Put { target } => {
+        Step::Put(target) => {
             let folder = mailbox.folder(target).await?;
             if spot.folder == folder {
                 return Ok(done(false, Some(folder)));
             }
-            mailbox.move_to(&spot, &plan.message_id, &folder).await?;
-            // Servers accept the move of a missing email without an error.
-            match mailbox.find_in(&plan.message_id, &folder).await {
-                Ok(Some(_)) => Ok(Done {
-                    plan: Plan {
-                        spot,
-                        ..plan.clone()
-                    },
+            let moved = mailbox.move_to(&spot, &plan.key, &folder).await?;
+            if moved == Moved::Located || has_moved(mailbox, plan, &spot, &folder).await {
+                let plan = Plan {
+                    spot,
+                    ..plan.clone()
+                };
+                return Ok(Done {
+                    plan,
                     changed: true,
                     to: Some(folder),
-                }),
-                Ok(None) => Err(gone()),
-                Err(_) => Err(ProviderError::Unknown {
-                    code: "imap_reply_lost",
-                    detail: "the server did not confirm the move".into(),
-                }),
+                });
             }
+            Err(ProviderError::Unknown {
+                code: "imap_reply_lost",
+                detail: "the server did not confirm the move".into(),
+            })
         }
     }
+}
+
+/// Whether an email that the server says it moved is no longer where it was, or can be found where it belongs. A search alone does
+/// not tell, because some servers find a new email only after a while; nor does the old place, because Gmail keeps every email in
+/// the folder of all.
+async fn has_moved(
+    mailbox: &mut dyn Mailbox,
+    plan: &Plan,
+    spot: &MessageLocation,
+    folder: &str,
+) -> bool {
+    // Any mark will do.
+    let mark = mailbox.has_mark(spot, Mark::Flag("\\Seen")).await;
+    matches!(mark, Ok(None)) || matches!(mailbox.find_in(&plan.key, folder).await, Ok(Some(_)))
 }
 
 /// Finds the email: in its previous folder, else in any other.
@@ -207,11 +217,11 @@ async fn locate(
     mailbox: &mut dyn Mailbox,
     plan: &Plan,
 ) -> Result<Option<MessageLocation>, ProviderError> {
-    let found = mailbox.find_in(&plan.message_id, &plan.spot.folder).await?;
+    let found = mailbox.find_in(&plan.key, &plan.spot.folder).await?;
     if found.is_some() {
         return Ok(found);
     }
-    mailbox.find(&plan.message_id, plan.change.among()).await
+    mailbox.find(&plan.key, plan.change.among()).await
 }
 
 /// Returns whether the change is in place; for a move, also the folder.
@@ -219,21 +229,20 @@ async fn is_applied(
     mailbox: &mut dyn Mailbox,
     plan: &Plan,
 ) -> Result<Option<Option<String>>, ProviderError> {
-    match &plan.change {
-        Change::Mark { flag, on } => {
+    match plan.change.step() {
+        Step::Mark(mark, on) => {
             let Some(spot) = locate(mailbox, plan).await? else {
                 return Ok(None);
             };
-            let flags = mailbox.flags(&spot).await?;
-            let matches = flags.is_some_and(|flags| plan::has(&flags, flag) == *on);
-            Ok(matches.then_some(None))
+            let is_set = mailbox.has_mark(&spot, mark).await?;
+            Ok((is_set == Some(on)).then_some(None))
         }
-        Change::Put { target } => {
+        Step::Put(target) => {
             let folder = mailbox.folder(target).await?;
-            let found = mailbox.find_in(&plan.message_id, &folder).await?;
+            let found = mailbox.find_in(&plan.key, &folder).await?;
             let left = folder == plan.spot.folder
                 || mailbox
-                    .find_in(&plan.message_id, &plan.spot.folder)
+                    .find_in(&plan.key, &plan.spot.folder)
                     .await?
                     .is_none();
             Ok((found.is_some() && left).then_some(Some(folder)))
@@ -243,26 +252,25 @@ async fn is_applied(
 
 async fn undo(mailbox: &mut dyn Mailbox, done: &Done) -> Result<(), ProviderError> {
     let plan = &done.plan;
-    match &plan.change {
-        Change::Mark { flag, on } => {
-            let spot = mailbox.find(&plan.message_id, SearchScope::Kept).await?;
+    match plan.change.step() {
+        Step::Mark(mark, on) => {
+            let spot = mailbox.find(&plan.key, SearchScope::Kept).await?;
             let spot = spot.ok_or_else(moved_on)?;
-            let flags = mailbox.flags(&spot).await?.ok_or_else(moved_on)?;
-            if plan::has(&flags, flag) == *on {
-                mailbox.mark(&spot, flag, !*on).await?;
+            let is_set = mailbox.has_mark(&spot, mark).await?.ok_or_else(moved_on)?;
+            if is_set == on {
+                mailbox.mark(&spot, mark, !on).await?;
             }
             Ok(())
         }
-        Change::Put { .. } => {
+        Step::Put(_) => {
             let to = done.to.as_deref().ok_or_else(moved_on)?;
-            if let Some(spot) = mailbox.find_in(&plan.message_id, to).await? {
-                return mailbox
-                    .move_to(&spot, &plan.message_id, &plan.spot.folder)
-                    .await;
+            if let Some(spot) = mailbox.find_in(&plan.key, to).await? {
+                mailbox.move_to(&spot, &plan.key, &plan.spot.folder).await?;
+                return Ok(());
             }
             // An earlier attempt or the user moved it back already.
             mailbox
-                .find_in(&plan.message_id, &plan.spot.folder)
+                .find_in(&plan.key, &plan.spot.folder)
                 .await?
                 .map(drop)
                 .ok_or_else(moved_on)

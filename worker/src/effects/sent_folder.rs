@@ -3,9 +3,12 @@
 use super::{Lookup, ProviderContext, Receipt};
 use crate::providers::{
     ProviderError,
-    mailbox::{Mailbox, Role, SearchScope, Target},
+    mailbox::{Mailbox, MessageKey, Role, SearchScope, Target},
 };
-use jobs::store::{connections::StoredConnection, effects::StoredEffect};
+use jobs::{
+    domain::mail::Mail,
+    store::{connections::StoredConnection, effects::StoredEffect},
+};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -15,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Stores a copy of a sent email. Returns `saved`, `failed`, or `none` if the account has no mailbox.
 ///
-/// Stores no second copy if the server has stored one itself.
+/// Stores no second copy if the server stores one itself.
 pub(super) async fn store(
     providers: &ProviderContext<'_>,
     connection: &StoredConnection,
@@ -51,21 +54,20 @@ pub(super) async fn store(
 
 async fn save(mailbox: &mut dyn Mailbox, bytes: &[u8]) -> Result<(), ProviderError> {
     let folder = mailbox.folder(&Target::Role(Role::Sent)).await?;
-    if let Some(id) = message_id_of(bytes)
-        && mailbox.find_in(id, &folder).await?.is_some()
+    if let Some(key) = key_of(bytes)
+        && mailbox.find_in(&key, &folder).await?.is_some()
     {
         return Ok(());
     }
     mailbox.append(&folder, &["\\Seen"], bytes).await
 }
 
-/// Reads the Message-ID as our renderer writes it.
-fn message_id_of(bytes: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (head, _) = text.split_once("\r\n\r\n")?;
-    head.lines()
-        .find_map(|line| line.strip_prefix("Message-ID:"))
-        .map(str::trim)
+fn key_of(bytes: &[u8]) -> Option<MessageKey> {
+    let mail = Mail::parse(bytes).ok()?;
+    Some(MessageKey {
+        message_id: mail.message_id?,
+        date: mail.date,
+    })
 }
 
 /// Looks for an email that may have been sent. Its absence proves nothing: not every server stores what it sends, and none
@@ -78,10 +80,14 @@ pub(super) async fn look_up(
     let Some(id) = &effect.message_id else {
         return Ok(Lookup::Unknown);
     };
+    let key = MessageKey {
+        message_id: id.clone(),
+        date: Some(effect.created_at),
+    };
     let Some(mut mailbox) = providers.mailbox(connection).await? else {
         return Ok(Lookup::Unknown);
     };
-    let found = mailbox.find(id, SearchScope::Sent).await;
+    let found = mailbox.find(&key, SearchScope::Sent).await;
     mailbox.close().await;
     Ok(match found? {
         Some(_) => Lookup::Done(Receipt {
@@ -90,19 +96,4 @@ pub(super) async fn look_up(
         }),
         None => Lookup::Unknown,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn message_id_is_read_from_the_header_only() {
-        let mail = b"From: a@b.c\r\nMessage-ID: <1@b.c>\r\n\r\nMessage-ID: <2@b.c>\r\n";
-        assert_eq!(message_id_of(mail), Some("<1@b.c>"));
-        assert_eq!(
-            message_id_of(b"From: a@b.c\r\n\r\nMessage-ID: <2@b.c>\r\n"),
-            None
-        );
-    }
 }

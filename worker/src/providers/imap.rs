@@ -2,15 +2,18 @@
 //!
 //! Keeps neither the server's texts nor the library's errors, because both quote commands with addresses.
 
+mod finding;
 mod folders;
+mod labels;
 pub(super) mod line;
 mod names;
 mod namespace;
+mod opening;
+mod outcomes;
 pub mod reader;
+mod refusals;
 mod responses;
 mod session;
-
-pub use names::keyword;
 
 use super::{ProviderError, guard::Guard, mailbox::Mailbox};
 use async_imap::{Client, error::Error};
@@ -70,15 +73,7 @@ impl Imap {
         let login = timeout(STEP, client.login(username, password)).await;
         match login {
             Ok(Ok(session)) => Session::begin(session).await,
-            Ok(Err((Error::No(text), _))) if is_temporary(&text) => {
-                Err(unreachable("imap_unavailable"))
-            }
-            Ok(Err((Error::No(_) | Error::Bad(_) | Error::Validate(_), _))) => {
-                Err(ProviderError::Reauth {
-                    code: "imap_auth_refused",
-                })
-            }
-            Ok(Err(_)) => Err(unreachable("imap_unreachable")),
+            Ok(Err((error, _))) => Err(login_error(&error)),
             Err(_) => Err(timed_out()),
         }
     }
@@ -86,6 +81,9 @@ impl Imap {
     async fn starttls(&self, mut client: Client<Line>) -> Result<Client<Line>, ProviderError> {
         match timeout(STEP, client.run_command_and_check_ok("STARTTLS", None)).await {
             Ok(Ok(())) => {}
+            Ok(Err(Error::No(text) | Error::Bad(text))) if refusals::is_temporary(&text) => {
+                return Err(unreachable("imap_unavailable"));
+            }
             Ok(Err(Error::No(_) | Error::Bad(_))) => {
                 return Err(ProviderError::Permanent {
                     code: "encryption_not_offered",
@@ -101,19 +99,30 @@ impl Imap {
     }
 }
 
-/// Whether a login was refused for a reason of the server's own; the password may be right. RFC 5530 has the codes; servers that
-/// know none of them say that there are too many connections.
-fn is_temporary(refusal: &str) -> bool {
-    let refusal = refusal.to_ascii_uppercase();
-    let codes = [
-        "[UNAVAILABLE]",
-        "[LIMIT]",
-        "[INUSE]",
-        "[SERVERBUG]",
-        "[OVERQUOTA]",
-    ];
-    codes.iter().any(|code| refusal.contains(code)) || refusal.contains("TOO MANY")
+/// What a failed login means. Only a NO without another reason says that the password is wrong: BAD is the answer to a command
+/// that the server does not take now, or never read.
+fn login_error(error: &Error) -> ProviderError {
+    match error {
+        Error::No(text) | Error::Bad(text) => {
+            if let Some(wait) = refusals::wait(text) {
+                return ProviderError::Throttled { wait };
+            }
+            if refusals::is_temporary(text) || refusals::is_at_its_limit(text) {
+                return unreachable("imap_unavailable");
+            }
+            match error {
+                Error::No(_) => REJECTED,
+                _ => refused(),
+            }
+        }
+        Error::Validate(_) => REJECTED,
+        _ => unreachable("imap_unreachable"),
+    }
 }
+
+const REJECTED: ProviderError = ProviderError::Reauth {
+    code: "imap_auth_refused",
+};
 
 /// Runs a step that changes nothing.
 async fn step<T, E>(
@@ -134,6 +143,14 @@ fn unreachable(code: &'static str) -> ProviderError {
     }
 }
 
+/// The server answers, and does not do what it is asked for.
+fn refused() -> ProviderError {
+    ProviderError::Retryable {
+        code: "imap_refused",
+        detail: "the server rejected a command".into(),
+    }
+}
+
 fn timed_out() -> ProviderError {
     ProviderError::Retryable {
         code: "imap_timeout",
@@ -143,23 +160,31 @@ fn timed_out() -> ProviderError {
 
 #[cfg(test)]
 mod tests {
-    use super::is_temporary;
+    use super::*;
 
     #[test]
-    fn full_or_broken_server_says_nothing_of_the_password() {
-        for (refusal, expected) in [
-            ("[UNAVAILABLE] Temporary authentication failure.", true),
+    fn only_a_plain_no_rejects_the_password() {
+        let no = |text: &str| login_error(&Error::No(text.to_owned()));
+        let bad = |text: &str| login_error(&Error::Bad(text.to_owned()));
+        let throttled = "Request is throttled. Suggested Backoff Time: 1000 milliseconds";
+        for (error, code) in [
+            (no("LOGIN failed."), "imap_auth_refused"),
             (
-                "[LIMIT] Maximum number of connections from user+IP exceeded",
-                true,
+                no("[ALERT] Invalid credentials (Failure)"),
+                "imap_auth_refused",
             ),
-            ("[ALERT] Too many simultaneous connections. (Failure)", true),
-            ("[SERVERBUG] Internal error occurred.", true),
-            ("[AUTHENTICATIONFAILED] Authentication failed.", false),
-            ("[ALERT] Invalid credentials (Failure)", false),
-            ("LOGIN failed.", false),
+            (no("Server Unavailable. 15"), "imap_unavailable"),
+            (
+                no("[LIMIT] Maximum number of connections"),
+                "imap_unavailable",
+            ),
+            (bad("Try again later"), "imap_unavailable"),
+            (bad("Command unknown"), "imap_refused"),
+            (no(throttled), "provider_rate"),
+            (bad(throttled), "provider_rate"),
+            (login_error(&Error::ConnectionLost), "imap_unreachable"),
         ] {
-            assert_eq!(is_temporary(refusal), expected, "{refusal}");
+            assert_eq!(error.code(), code);
         }
     }
 }

@@ -4,8 +4,7 @@ use super::ProviderError;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use super::imap::keyword;
-use std::collections::BTreeSet;
+use chrono::{DateTime, Utc};
 
 /// The role of a folder; its name depends on the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +49,35 @@ pub struct MessageLocation {
     pub uid: u32,
 }
 
-/// An open mailbox. Flags have their IMAP names: `\Seen`, `\Flagged`, or a keyword.
+/// What identifies an email in any mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageKey {
+    /// Without angle brackets.
+    pub message_id: String,
+    /// Its `Date`, for servers that do not find it by the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<DateTime<Utc>>,
+}
+
+/// What an email is marked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark<'a> {
+    /// A flag or keyword by its IMAP name, such as `\Seen`.
+    Flag(&'a str),
+    /// A label as its user writes it.
+    Label(&'a str),
+}
+
+/// How a server confirms a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// It says where the email is now.
+    Located,
+    /// It has no complaint; some have none either if the email was gone.
+    Accepted,
+}
+
+/// An open mailbox.
 ///
 /// A change whose response was lost is [`ProviderError::Unknown`].
 #[async_trait]
@@ -58,31 +85,32 @@ pub trait Mailbox: Send {
     /// Returns the folder's name; creates a missing folder.
     async fn folder(&mut self, target: &Target) -> Result<String, ProviderError>;
 
-    /// Finds the newest email with this Message-ID in the first folder that has one.
+    /// Finds the newest email with this key in the first folder that has one.
     async fn find(
         &mut self,
-        message_id: &str,
+        key: &MessageKey,
         among: SearchScope,
     ) -> Result<Option<MessageLocation>, ProviderError>;
 
     /// As [`find`](Self::find), in one folder.
     async fn find_in(
         &mut self,
-        message_id: &str,
+        key: &MessageKey,
         folder: &str,
     ) -> Result<Option<MessageLocation>, ProviderError>;
 
-    /// Returns the flags of an email; none if it is gone.
-    async fn flags(
+    /// Returns whether an email has a mark; none if it is gone.
+    async fn has_mark(
         &mut self,
         spot: &MessageLocation,
-    ) -> Result<Option<BTreeSet<String>>, ProviderError>;
+        mark: Mark<'_>,
+    ) -> Result<Option<bool>, ProviderError>;
 
-    /// Sets or removes a flag.
+    /// Sets or removes a mark.
     async fn mark(
         &mut self,
         spot: &MessageLocation,
-        flag: &str,
+        mark: Mark<'_>,
         on: bool,
     ) -> Result<(), ProviderError>;
 
@@ -90,9 +118,9 @@ pub trait Mailbox: Send {
     async fn move_to(
         &mut self,
         spot: &MessageLocation,
-        message_id: &str,
+        key: &MessageKey,
         folder: &str,
-    ) -> Result<(), ProviderError>;
+    ) -> Result<Moved, ProviderError>;
 
     /// Appends an email with flags to a folder.
     async fn append(

@@ -3,6 +3,7 @@
 use crate::{
     effects::{ActionContext, PrepareError},
     messages::{load_parsed, owner_of},
+    providers::mailbox::MessageKey,
 };
 use jobs::{
     domain::UserId,
@@ -14,8 +15,7 @@ pub(super) const NO_MAILBOX: &str = "No connected account with a mailbox receive
 
 /// Identifies an email in a mailbox.
 pub(super) struct MailReference {
-    /// Without angle brackets.
-    pub(super) message_id: String,
+    pub(super) key: MessageKey,
     /// The addresses that received it.
     recipients: Vec<String>,
     /// The user whose mailbox it arrived in.
@@ -54,7 +54,10 @@ pub(super) async fn mail_reference(
         )
     })?;
     Ok(MailReference {
-        message_id,
+        key: MessageKey {
+            message_id,
+            date: mail.date,
+        },
         recipients,
         owner,
     })

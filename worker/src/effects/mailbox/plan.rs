@@ -2,27 +2,36 @@
 
 use crate::{
     effects::{ActionContext, Receipt},
-    providers::mailbox::{MessageLocation, Role, SearchScope, Target, keyword},
+    providers::mailbox::{Mark, MessageKey, MessageLocation, Role, SearchScope, Target},
 };
 use jobs::domain::action::{Executor, MailboxChange};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 
 /// One change of one email.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Change {
-    /// Sets or removes a flag or keyword.
+    /// Sets or removes a flag.
     Mark { flag: String, on: bool },
+    /// Sets or removes a label.
+    Label { label: String, on: bool },
     /// Moves the email to another folder.
     Put { target: Target },
+}
+
+/// What a change does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step<'a> {
+    Mark(Mark<'a>, bool),
+    Put(&'a Target),
 }
 
 /// The state before and the planned change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Plan {
-    pub(super) message_id: String,
+    #[serde(flatten)]
+    pub(super) key: MessageKey,
     pub(super) change: Change,
     /// The place of the email before the change.
     pub(super) spot: MessageLocation,
@@ -48,6 +57,10 @@ impl Change {
             flag: flag.to_owned(),
             on,
         };
+        let label = |on| Self::Label {
+            label: text("label").to_owned(),
+            on,
+        };
         let put = |role| Self::Put {
             target: Target::Role(role),
         };
@@ -55,8 +68,8 @@ impl Change {
             return None;
         };
         Some(match change {
-            MailboxChange::AddLabel => mark(&keyword(text("label")), true),
-            MailboxChange::RemoveLabel => mark(&keyword(text("label")), false),
+            MailboxChange::AddLabel => label(true),
+            MailboxChange::RemoveLabel => label(false),
             MailboxChange::MarkRead => mark("\\Seen", true),
             MailboxChange::Star => mark("\\Flagged", true),
             MailboxChange::Archive => put(Role::Archive),
@@ -68,13 +81,21 @@ impl Change {
         })
     }
 
+    pub(super) fn step(&self) -> Step<'_> {
+        match self {
+            Self::Mark { flag, on } => Step::Mark(Mark::Flag(flag), *on),
+            Self::Label { label, on } => Step::Mark(Mark::Label(label), *on),
+            Self::Put { target } => Step::Put(target),
+        }
+    }
+
     /// Returns the folders to search: the trash only for an action that moves there.
     pub(super) fn among(&self) -> SearchScope {
         match self {
             Self::Put {
                 target: Target::Role(Role::Trash),
             } => SearchScope::Anywhere,
-            Self::Mark { .. } | Self::Put { .. } => SearchScope::Kept,
+            Self::Mark { .. } | Self::Label { .. } | Self::Put { .. } => SearchScope::Kept,
         }
     }
 
@@ -82,6 +103,7 @@ impl Change {
     pub(super) fn preview(&self) -> Value {
         match self {
             Self::Mark { flag, on } => json!({ "flag": flag, "set": on }),
+            Self::Label { label, on } => json!({ "label": label, "set": on }),
             Self::Put { target } => json!({ "folder": target }),
         }
     }
@@ -112,20 +134,20 @@ impl Done {
     }
 }
 
-/// Returns whether the flags contain this one, ignoring case as servers do.
-pub(super) fn has(flags: &BTreeSet<String>, flag: &str) -> bool {
-    flags.iter().any(|known| known.eq_ignore_ascii_case(flag))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
 
     #[test]
     fn plan_and_change_survive_storage_unchanged() {
         for change in [
             Change::Mark {
                 flag: "\\Seen".into(),
+                on: true,
+            },
+            Change::Label {
+                label: "Needs reply".into(),
                 on: true,
             },
             Change::Put {
@@ -136,7 +158,10 @@ mod tests {
             },
         ] {
             let plan = Plan {
-                message_id: "a@b.c".into(),
+                key: MessageKey {
+                    message_id: "a@b.c".into(),
+                    date: Some(DateTime::UNIX_EPOCH),
+                },
                 change,
                 spot: MessageLocation {
                     folder: "INBOX".into(),
@@ -155,6 +180,18 @@ mod tests {
             let kept = receipt.before_image.as_ref().and_then(Done::read);
             assert_eq!(kept.as_ref(), Some(&done));
         }
+    }
+
+    #[test]
+    fn plan_of_an_older_version_is_read() {
+        let stored = json!({
+            "message_id": "a@b.c", "was": true,
+            "change": {"mark": {"flag": "Needs_reply", "on": true}},
+            "spot": {"folder": "INBOX", "uid_validity": 7, "uid": 3},
+        });
+        let plan = Plan::unpacked(stored.to_string().as_bytes()).unwrap();
+        assert_eq!(plan.key.message_id, "a@b.c");
+        assert_eq!(plan.key.date, None);
     }
 
     #[test]

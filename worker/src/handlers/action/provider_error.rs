@@ -2,7 +2,7 @@
 
 use crate::handlers::unavailable;
 use crate::providers::ProviderError;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{commands::connections::connect, store::connections::StoredConnection};
 use queue::Failure;
 use queue::runtime::handler::JobContext;
@@ -38,11 +38,16 @@ pub(in crate::handlers) async fn refusal_or_failure(
                 code,
             )
         }
-        ProviderError::RateLimited { until } => Failure::rate_limited(
-            until,
-            "provider_rate",
-            "The provider limits the rate of requests; the job continues automatically.",
-            "rate limited by the provider",
-        ),
+        ProviderError::RateLimited { until } => limited(until),
+        ProviderError::Throttled { wait } => limited(ctx.clock.now() + wait),
     })
+}
+
+fn limited(until: DateTime<Utc>) -> Failure {
+    Failure::rate_limited(
+        until,
+        "provider_rate",
+        "The provider limits the rate of requests; the job continues automatically.",
+        "rate limited by the provider",
+    )
 }

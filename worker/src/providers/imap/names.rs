@@ -1,6 +1,8 @@
 //! Encodes names for IMAP: folders in modified UTF-7 (RFC 3501 §5.1.3), labels as keywords, a Message-ID as a search key.
 
+use async_imap::error::{Error, ValidateError};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use unicode_normalization::UnicodeNormalization;
 
 /// Encodes a folder name.
 pub(super) fn encode(name: &str) -> String {
@@ -24,6 +26,54 @@ pub(super) fn encode(name: &str) -> String {
     wire
 }
 
+/// Decodes a folder's name. What is not encoded as it should be stays as it is: some servers list names in UTF-8.
+pub(super) fn decode(wire: &str) -> String {
+    let mut name = String::with_capacity(wire.len());
+    let mut rest = wire;
+    while let Some((before, after)) = rest.split_once('&') {
+        name.push_str(before);
+        let Some((encoded, behind)) = after.split_once('-') else {
+            name.push('&');
+            rest = after;
+            continue;
+        };
+        match decoded(encoded) {
+            Some(text) => {
+                name.push_str(&text);
+                rest = behind;
+            }
+            None => {
+                name.push('&');
+                rest = after;
+            }
+        }
+    }
+    name.push_str(rest);
+    name
+}
+
+fn decoded(encoded: &str) -> Option<String> {
+    if encoded.is_empty() {
+        return Some("&".to_owned());
+    }
+    let bytes = STANDARD_NO_PAD.decode(encoded.replace(',', "/")).ok()?;
+    let (pairs, odd) = bytes.as_chunks::<2>();
+    let units: Vec<u16> = pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
+    odd.is_empty()
+        .then(|| String::from_utf16(&units).ok())
+        .flatten()
+}
+
+/// Returns a text whose accents are one character with their letter, as most programs write it; macOS writes two.
+pub(super) fn composed(text: &str) -> String {
+    text.nfc().collect()
+}
+
+/// Returns a folder's name in the form in which names are the same for a person.
+pub(super) fn folded(wire: &str) -> String {
+    composed(&decode(wire)).to_lowercase()
+}
+
 fn flush(wire: &mut String, foreign: &mut Vec<u8>) {
     if !foreign.is_empty() {
         wire.push('&');
@@ -33,8 +83,20 @@ fn flush(wire: &mut String, foreign: &mut Vec<u8>) {
     }
 }
 
+/// Quotes a name as a server has it.
+///
+/// # Errors
+/// If it does not fit on a line.
+pub(super) fn quoted(wire: &str) -> Result<String, Error> {
+    if let Some(c) = wire.chars().find(|c| matches!(c, '\r' | '\n' | '\0')) {
+        return Err(Error::Validate(ValidateError(c)));
+    }
+    let escaped = wire.replace('\\', "\\\\").replace('"', "\\\"");
+    Ok(format!("\"{escaped}\""))
+}
+
 /// Returns the keyword of a label, with `_` in place of characters that keywords do not allow.
-pub fn keyword(label: &str) -> String {
+pub(super) fn keyword(label: &str) -> String {
     encode(label)
         .chars()
         .map(|c| {
@@ -47,19 +109,31 @@ pub fn keyword(label: &str) -> String {
         .collect()
 }
 
+/// Returns the name of a label of Gmail. One that began with a backslash would be a folder of Gmail's own.
+pub(super) fn gmail_label(label: &str) -> String {
+    encode(&composed(label.trim().trim_start_matches('\\')))
+}
+
 /// Returns a search key that finds all emails with this Message-ID, and maybe others; none if the id says too little.
 ///
 /// Servers search for a part of the header's text. That text may have no brackets, or blanks and quotes that the server
-/// stores in another form, so that only the longest plain run of the id is searched for.
+/// stores in another form, so that the longest plain run of the id is searched for. Some servers compare the whole text instead;
+/// they find the id in its brackets.
 pub(super) fn by_message_id(id: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_graphic() && !"<>\"\\".contains(c);
     let run = id
         .split(|c| !plain(c))
         .max_by_key(|run| run.len())
         .unwrap_or_default();
-    (3..=900)
-        .contains(&run.len())
-        .then(|| format!("HEADER Message-ID \"{run}\""))
+    if !(3..=900).contains(&run.len()) {
+        return None;
+    }
+    let part = format!("HEADER Message-ID \"{run}\"");
+    if run == id.trim_matches(['<', '>']) {
+        Some(format!("OR {part} HEADER Message-ID \"<{run}>\""))
+    } else {
+        Some(part)
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +151,12 @@ mod tests {
             ("😀", "&2D3eAA-"),
         ] {
             assert_eq!(encode(name), wire);
+            assert_eq!(decode(wire), name);
         }
+        for odd in ["a & b", "&!!-", "&AAAA", "Entwürfe", "&APY"] {
+            assert_eq!(decode(odd), odd);
+        }
+        assert_eq!(folded("Entwu\u{308}rfe"), folded("ENTW&ANw-RFE"));
     }
 
     #[test]
@@ -89,9 +168,12 @@ mod tests {
 
     #[test]
     fn plain_part_of_a_message_id_is_searched_for() {
+        for id in ["<a.b@example.org>", "a.b@example.org"] {
+            let key =
+                "OR HEADER Message-ID \"a.b@example.org\" HEADER Message-ID \"<a.b@example.org>\"";
+            assert_eq!(by_message_id(id).as_deref(), Some(key), "{id:?}");
+        }
         for (id, run) in [
-            ("<a.b@example.org>", "a.b@example.org"),
-            ("a.b@example.org", "a.b@example.org"),
             ("\"a b\"@example.org", "@example.org"),
             ("7 of 9@example.org", "9@example.org"),
             ("a\" OR ALL \"", "ALL"),

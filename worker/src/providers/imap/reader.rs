@@ -5,15 +5,17 @@ use super::{
     STEP,
     folders::Folders,
     line::Line,
+    opening,
+    outcomes::read,
     responses::{self, Fetched},
-    session::{Session, read, read_error},
+    session::Session,
     timed_out, unreachable,
 };
 use crate::providers::{
     ProviderError,
     mailbox::{Role, Target},
 };
-use async_imap::{error::Error, extensions::idle::IdleResponse};
+use async_imap::extensions::idle::IdleResponse;
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::domain::watch::{FolderName, FolderState, Period};
 use std::time::Duration;
@@ -89,19 +91,13 @@ impl Reader {
             return Ok(None);
         };
         self.inner.get_mut().allow(OVERHEAD);
-        match timeout(STEP, self.inner.examine(&folder)).await {
-            Ok(Ok(opened)) => Ok(Some(FolderState {
-                uid_validity: opened.uid_validity.unwrap_or(0),
-                uid_next: opened.uid_next,
-            })),
-            // It was deleted since it was listed.
-            Ok(Err(Error::No(_) | Error::Validate(_))) => {
-                self.is_outdated = true;
-                Ok(None)
-            }
-            Ok(Err(error)) => Err(read_error(&error)),
-            Err(_) => Err(timed_out()),
-        }
+        let opened = opening::open(&mut self.inner, "EXAMINE", &folder).await?;
+        // It was deleted since it was listed.
+        self.is_outdated |= opened.is_none();
+        Ok(opened.map(|opened| FolderState {
+            uid_validity: opened.uid_validity,
+            uid_next: opened.uid_next,
+        }))
     }
 
     /// Lists the emails with a greater UID that the server may have received in this period, by UID.

@@ -1,14 +1,14 @@
-//! Commands whose responses carry data: [`search`], [`fetch`] and [`list`], each complete or an error.
+//! Commands and their responses: [`open`], [`search`], [`fetch`], [`list`] and [`change`], each complete or an error.
 //!
 //! The library's own streams end at the last line of a response and do not read whether it says OK. A server that refuses, or
 //! that fails halfway, looks as if nothing were there: an email that it could not send passes for one that was deleted.
 
-use super::line::Line;
+use super::{line::Line, names};
 use async_imap::{
     error::{Error, Result},
     imap_proto::{
-        AttributeValue, MailboxDatum, MailboxListData, MessageSection, Response, SectionPath,
-        Status,
+        AttributeValue, MailboxDatum, MailboxListData, MessageSection, Outcome, Response,
+        ResponseCode, SectionPath, Status,
     },
 };
 use chrono::{DateTime, Utc};
@@ -26,6 +26,63 @@ pub(super) struct Fetched {
     pub(super) body: Option<Vec<u8>>,
     pub(super) header: Option<Vec<u8>>,
     pub(super) flags: Vec<String>,
+    /// Gmail's.
+    pub(super) labels: Vec<String>,
+}
+
+/// A folder that was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Opened {
+    /// Without it, UIDs are valid for this session only.
+    pub(super) uid_validity: u32,
+    pub(super) uid_next: Option<u32>,
+    pub(super) emails: u32,
+    /// The flags that can be changed; none if the server does not say.
+    pub(super) permanent_flags: Option<Vec<String>>,
+}
+
+/// Opens a folder with this command, `SELECT` or `EXAMINE`.
+///
+/// The library takes a warning, such as `* NO [ALERT] Mailbox is at 98% of quota` (RFC 3501 §7.1.2), for a refusal.
+pub(super) async fn open(
+    session: &mut async_imap::Session<Line>,
+    command: &str,
+    folder: &str,
+) -> Result<Opened> {
+    let mut opened = Opened::default();
+    let command = format!("{command} {}", names::quoted(folder)?);
+    run(session, &command, |response| match response {
+        Response::MailboxData(MailboxDatum::Exists(emails)) => opened.emails = *emails,
+        Response::Data {
+            status: Status::Ok,
+            outcome,
+        } => match &outcome.code {
+            Some(ResponseCode::UidValidity(number)) => opened.uid_validity = *number,
+            Some(ResponseCode::UidNext(number)) => opened.uid_next = Some(*number),
+            Some(ResponseCode::PermanentFlags(flags)) => {
+                let flags = flags.iter().map(ToString::to_string);
+                opened.permanent_flags = Some(flags.collect());
+            }
+            _ => {}
+        },
+        _ => {}
+    })
+    .await?;
+    Ok(opened)
+}
+
+/// Runs a command that changes something. Returns whether the server says where it put copies (RFC 4315, COPYUID).
+pub(super) async fn change(session: &mut async_imap::Session<Line>, command: &str) -> Result<bool> {
+    let mut is_copied = false;
+    run(session, command, |response| {
+        if let Response::Data { outcome, .. } | Response::Done { outcome, .. } = response
+            && let Some(ResponseCode::CopyUid(_, from, _)) = &outcome.code
+        {
+            is_copied |= !from.is_empty();
+        }
+    })
+    .await?;
+    Ok(is_copied)
 }
 
 /// Lists the UIDs of the emails that match.
@@ -83,12 +140,18 @@ async fn run(
 ) -> Result<()> {
     let id = session.run_command(command).await?;
     while let Some(response) = session.read_response().await? {
-        match response.parsed() {
-            Response::Done { tag, status, .. } if *tag == id => {
+        let response = response.parsed();
+        match response {
+            Response::Done {
+                tag,
+                status,
+                outcome,
+            } if *tag == id => {
+                each(response);
                 return match status {
                     Status::Ok => Ok(()),
-                    Status::No => Err(Error::No(String::new())),
-                    _ => Err(Error::Bad(String::new())),
+                    Status::No => Err(Error::No(text_of(outcome))),
+                    _ => Err(Error::Bad(text_of(outcome))),
                 };
             }
             Response::Data {
@@ -99,6 +162,15 @@ async fn run(
         }
     }
     Err(Error::ConnectionLost)
+}
+
+/// The text of a refusal with its code, for [`refusals`](super::refusals) only.
+fn text_of(outcome: &Outcome<'_>) -> String {
+    let text = outcome.information.as_deref().unwrap_or_default();
+    match &outcome.code {
+        Some(code) => format!("[{code:?}] {text}"),
+        None => text.to_owned(),
+    }
 }
 
 impl Fetched {
@@ -128,6 +200,9 @@ impl Fetched {
                 } => fetched.header = owned(data),
                 AttributeValue::Flags(flags) => {
                     fetched.flags = flags.iter().map(ToString::to_string).collect();
+                }
+                AttributeValue::GmailLabels(labels) => {
+                    fetched.labels = labels.iter().map(ToString::to_string).collect();
                 }
                 _ => {}
             }

@@ -3,23 +3,24 @@
 use super::{
     super::{
         ProviderError,
-        mailbox::{Mailbox, MessageLocation, SearchScope, Target},
+        mailbox::{Mailbox, Mark, MessageKey, MessageLocation, Moved, SearchScope, Target},
     },
     STEP,
     folders::Folders,
     line::Line,
     names,
     namespace::Namespace,
-    responses, timed_out, unreachable,
+    opening,
+    outcomes::{change_error, changed, read, read_error},
+    refusals, responses, timed_out,
 };
-use async_imap::{error::Error, types::Flag};
+use async_imap::error::Error;
 use async_trait::async_trait;
-use jobs::domain::mail::message_id_in;
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 use tokio::time::timeout;
 
-/// Limit of emails whose Message-ID is compared, the newest first, if a search finds more than the one.
-const MAX_CANDIDATES: usize = 50;
+/// Limit of folders that are searched by date.
+const MAX_DATED: usize = 5;
 
 /// A logged-in session with the capabilities and folders of the server.
 pub(super) struct Session {
@@ -27,18 +28,31 @@ pub(super) struct Session {
     can_move: bool,
     can_expunge_one: bool,
     pub(super) can_idle: bool,
+    /// Whether labels are Gmail's own.
+    pub(super) is_gmail: bool,
     /// The folders that the server lists.
     pub(super) folders: Folders,
-    selected: Option<Selected>,
+    pub(super) selected: Option<Selected>,
 }
 
+/// The folder that is open.
 #[derive(Clone, Debug)]
-struct Selected {
+pub(super) struct Selected {
     folder: String,
-    uid_validity: u32,
+    pub(super) uid_validity: u32,
     writable: bool,
-    takes_any_keyword: bool,
-    flags: BTreeSet<String>,
+    /// The flags that can be changed; none if the server does not say.
+    flags: Option<Vec<String>>,
+}
+
+impl Selected {
+    /// Whether the server keeps this flag. One that does not say keeps all (RFC 3501 §7.1).
+    pub(super) fn keeps(&self, flag: &str) -> bool {
+        let is_known = |known: &String| known == "\\*" || known.eq_ignore_ascii_case(flag);
+        self.flags
+            .as_ref()
+            .is_none_or(|flags| flags.iter().any(is_known))
+    }
 }
 
 impl Session {
@@ -49,6 +63,7 @@ impl Session {
             can_move: able.has_str("MOVE"),
             can_expunge_one: able.has_str("UIDPLUS"),
             can_idle: able.has_str("IDLE"),
+            is_gmail: able.has_str("X-GM-EXT-1"),
             folders: Folders::default(),
             selected: None,
             inner,
@@ -58,12 +73,17 @@ impl Session {
         } else {
             Namespace::default()
         };
-        let pattern = if able.has_str("SPECIAL-USE") {
-            "\"*\" RETURN (SPECIAL-USE)"
-        } else {
-            "\"*\""
-        };
-        session.list(pattern, namespace).await?;
+        if able.has_str("SPECIAL-USE") {
+            let pattern = "\"*\" RETURN (SPECIAL-USE)";
+            let listed = session.list(pattern, namespace.clone()).await;
+            match listed {
+                // A server without LIST-EXTENDED may refuse to return something; it marks the folders unasked (RFC 6154 §2).
+                Err(error) if error.code() == "imap_refused" => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(session),
+            }
+        }
+        session.list("\"*\"", namespace).await?;
         Ok(session)
     }
 
@@ -76,7 +96,11 @@ impl Session {
     }
 
     /// Selects a folder for writing or reading. Returns false if it cannot be selected.
-    async fn select(&mut self, folder: &str, writable: bool) -> Result<bool, ProviderError> {
+    pub(super) async fn select(
+        &mut self,
+        folder: &str,
+        writable: bool,
+    ) -> Result<bool, ProviderError> {
         if let Some(selected) = &self.selected
             && selected.folder == folder
             && (selected.writable || !writable)
@@ -84,71 +108,28 @@ impl Session {
             return Ok(true);
         }
         self.selected = None;
-        let opened = async {
-            if writable {
-                self.inner.select(folder).await
-            } else {
-                self.inner.examine(folder).await
-            }
-        };
-        let opened = match timeout(STEP, opened).await {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(Error::No(_) | Error::Validate(_))) => return Ok(false),
-            Ok(Err(error)) => return Err(read_error(&error)),
-            Err(_) => return Err(timed_out()),
-        };
-        // Without UIDVALIDITY, UIDs are valid for this session only.
-        let uid_validity = opened.uid_validity.unwrap_or(0);
-        self.selected = Some(Selected {
+        let command = if writable { "SELECT" } else { "EXAMINE" };
+        let opened = opening::open(&mut self.inner, command, folder).await?;
+        self.selected = opened.map(|opened| Selected {
             folder: folder.to_owned(),
-            uid_validity,
+            uid_validity: opened.uid_validity,
             writable,
-            takes_any_keyword: opened.permanent_flags.contains(&Flag::MayCreate),
-            flags: opened.permanent_flags.iter().filter_map(name_of).collect(),
+            flags: opened.permanent_flags,
         });
-        Ok(true)
+        Ok(self.selected.is_some())
     }
 
-    /// Selects the folder of an email; none if its UID is no longer valid.
-    async fn at(
+    /// Selects the folder of an email. Returns false if its UID is no longer valid.
+    async fn is_at(
         &mut self,
         spot: &MessageLocation,
         writable: bool,
-    ) -> Result<Option<Selected>, ProviderError> {
+    ) -> Result<bool, ProviderError> {
         if !self.select(&spot.folder, writable).await? {
-            return Ok(None);
+            return Ok(false);
         }
-        let selected = self.selected.clone();
-        Ok(selected.filter(|selected| selected.uid_validity == spot.uid_validity))
-    }
-
-    /// Returns the newest of these emails that has exactly this Message-ID.
-    async fn newest_with(
-        &mut self,
-        message_id: &str,
-        found: impl IntoIterator<Item = u32>,
-    ) -> Result<Option<u32>, ProviderError> {
-        let mut candidates: Vec<u32> = found.into_iter().collect();
-        candidates.sort_unstable_by(|a, b| b.cmp(a));
-        candidates.truncate(MAX_CANDIDATES);
-        if candidates.is_empty() {
-            return Ok(None);
-        }
-        let query = "(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])";
-        let fetched = read(responses::fetch(&mut self.inner, &candidates, query)).await?;
-        // Read by the code that read the id of the stored email, so that both are in the same form.
-        let wanted = message_id_in(format!("Message-ID: {message_id}\n\n").as_bytes());
-        let same = fetched.iter().filter(|mail| {
-            let id = mail.header.as_deref().and_then(message_id_in);
-            id.is_some() && id == wanted
-        });
-        Ok(same.filter_map(|mail| mail.uid).max())
-    }
-
-    async fn store(&mut self, uid: u32, change: &str) -> Result<(), ProviderError> {
-        // Not a response stream, which ends silently when the connection breaks.
-        let command = format!("UID STORE {uid} {change}");
-        changed(self.inner.run_command_and_check_ok(command)).await
+        let selected = self.selected.as_ref();
+        Ok(selected.is_some_and(|selected| selected.uid_validity == spot.uid_validity))
     }
 }
 
@@ -161,6 +142,9 @@ impl Mailbox for Session {
         let name = self.folders.new_name(target);
         match timeout(STEP, self.inner.create(&name)).await {
             Ok(Ok(())) => {}
+            Ok(Err(Error::No(text) | Error::Bad(text))) if refusals::is_temporary(&text) => {
+                return Err(read_error(&Error::No(text)));
+            }
             // Another client may have created it meanwhile.
             Ok(Err(Error::No(_) | Error::Bad(_) | Error::Validate(_))) => {
                 if !self.select(&name, false).await? {
@@ -179,11 +163,24 @@ impl Mailbox for Session {
 
     async fn find(
         &mut self,
-        message_id: &str,
+        key: &MessageKey,
         among: SearchScope,
     ) -> Result<Option<MessageLocation>, ProviderError> {
-        for folder in self.folders.places(among) {
-            let found = self.find_in(message_id, &folder).await?;
+        // A folder that the server does not open keeps nobody from finding the email in another.
+        let mut unread = None;
+        let places = self.folders.places(among);
+        for folder in &places {
+            match self.find_by_id(key, folder).await {
+                Ok(None) => {}
+                Err(error) if error.code() == "imap_refused" => unread = Some(error),
+                ended => return ended,
+            }
+        }
+        if let Some(error) = unread {
+            return Err(error);
+        }
+        for folder in places.iter().take(MAX_DATED) {
+            let found = self.find_by_date(key, folder).await?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -193,76 +190,45 @@ impl Mailbox for Session {
 
     async fn find_in(
         &mut self,
-        message_id: &str,
+        key: &MessageKey,
         folder: &str,
     ) -> Result<Option<MessageLocation>, ProviderError> {
-        let Some(search) = names::by_message_id(message_id) else {
-            return Ok(None);
-        };
-        // Selects again, because a server need not report new emails in a selected folder.
-        self.selected = None;
-        if !self.select(folder, false).await? {
-            return Ok(None);
+        match self.find_by_id(key, folder).await? {
+            Some(found) => Ok(Some(found)),
+            None => self.find_by_date(key, folder).await,
         }
-        let query = format!("UNDELETED {search}");
-        let found = read(responses::search(&mut self.inner, &query)).await?;
-        let uid_validity = self
-            .selected
-            .as_ref()
-            .map_or(0, |selected| selected.uid_validity);
-        let newest = self.newest_with(message_id, found).await?;
-        Ok(newest.map(|uid| MessageLocation {
-            folder: folder.to_owned(),
-            uid_validity,
-            uid,
-        }))
     }
 
-    async fn flags(
+    async fn has_mark(
         &mut self,
         spot: &MessageLocation,
-    ) -> Result<Option<BTreeSet<String>>, ProviderError> {
-        if self.at(spot, false).await?.is_none() {
-            return Ok(None);
+        mark: Mark<'_>,
+    ) -> Result<Option<bool>, ProviderError> {
+        if self.is_at(spot, false).await? {
+            self.is_marked(spot, mark).await
+        } else {
+            Ok(None)
         }
-        let fetched = read(responses::fetch(&mut self.inner, &[spot.uid], "(FLAGS)")).await?;
-        let ours = fetched.iter().find(|mail| mail.uid == Some(spot.uid));
-        let named = |flags: &[String]| {
-            let flags = flags.iter().map(|flag| Flag::from(flag.as_str()));
-            flags.filter_map(|flag| name_of(&flag)).collect()
-        };
-        Ok(ours.map(|mail| named(&mail.flags)))
     }
 
     async fn mark(
         &mut self,
         spot: &MessageLocation,
-        flag: &str,
+        mark: Mark<'_>,
         on: bool,
     ) -> Result<(), ProviderError> {
-        let selected = self.at(spot, true).await?.ok_or_else(gone)?;
-        let permitted = selected.takes_any_keyword
-            || selected
-                .flags
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(flag));
-        if on && !permitted {
-            return Err(ProviderError::Permanent {
-                code: "flag_not_kept",
-                message: "The mail server does not store this flag.".into(),
-            });
+        if !self.is_at(spot, true).await? {
+            return Err(gone());
         }
-        let sign = if on { '+' } else { '-' };
-        self.store(spot.uid, &format!("{sign}FLAGS.SILENT ({flag})"))
-            .await
+        self.set_mark(spot.uid, mark, on).await
     }
 
     async fn move_to(
         &mut self,
         spot: &MessageLocation,
-        message_id: &str,
+        key: &MessageKey,
         folder: &str,
-    ) -> Result<(), ProviderError> {
+    ) -> Result<Moved, ProviderError> {
         if !self.can_move && !self.can_expunge_one {
             return Err(ProviderError::Permanent {
                 code: "move_not_offered",
@@ -272,18 +238,26 @@ impl Mailbox for Session {
             });
         }
         // An earlier attempt may have made the copy already.
-        let copied = !self.can_move && self.find_in(message_id, folder).await?.is_some();
-        self.at(spot, true).await?.ok_or_else(gone)?;
-        let uid = spot.uid.to_string();
+        let copied = !self.can_move && self.find_in(key, folder).await?.is_some();
+        if !self.is_at(spot, true).await? {
+            return Err(gone());
+        }
+        let uid = spot.uid;
+        let target = names::quoted(folder).map_err(|error| change_error(&error))?;
         if self.can_move {
-            return changed(self.inner.uid_mv(&uid, folder)).await;
+            let command = format!("UID MOVE {uid} {target}");
+            let is_copied = changed(responses::change(&mut self.inner, &command)).await?;
+            return Ok(moved(is_copied));
         }
+        let mut is_copied = copied;
         if !copied {
-            changed(self.inner.uid_copy(&uid, folder)).await?;
+            let command = format!("UID COPY {uid} {target}");
+            is_copied = changed(responses::change(&mut self.inner, &command)).await?;
         }
-        self.store(spot.uid, "+FLAGS.SILENT (\\Deleted)").await?;
+        self.store(uid, "+FLAGS.SILENT (\\Deleted)").await?;
         let command = format!("UID EXPUNGE {uid}");
-        changed(self.inner.run_command_and_check_ok(command)).await
+        changed(responses::change(&mut self.inner, &command)).await?;
+        Ok(moved(is_copied))
     }
 
     async fn append(
@@ -301,60 +275,17 @@ impl Mailbox for Session {
     }
 }
 
-fn name_of(flag: &Flag<'_>) -> Option<String> {
-    let name = match flag {
-        Flag::Seen => "\\Seen",
-        Flag::Answered => "\\Answered",
-        Flag::Flagged => "\\Flagged",
-        Flag::Deleted => "\\Deleted",
-        Flag::Draft => "\\Draft",
-        Flag::Recent | Flag::MayCreate => return None,
-        Flag::Custom(name) => name,
-    };
-    Some(name.to_owned())
+fn moved(is_copied: bool) -> Moved {
+    if is_copied {
+        Moved::Located
+    } else {
+        Moved::Accepted
+    }
 }
 
 fn gone() -> ProviderError {
     ProviderError::Permanent {
         code: "message_gone",
         message: "The email is no longer in the mailbox.".into(),
-    }
-}
-
-/// Runs a command that changes nothing.
-pub(super) async fn read<T>(
-    action: impl Future<Output = Result<T, Error>>,
-) -> Result<T, ProviderError> {
-    match timeout(STEP, action).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(read_error(&error)),
-        Err(_) => Err(timed_out()),
-    }
-}
-
-pub(super) fn read_error(error: &Error) -> ProviderError {
-    match error {
-        Error::No(_) | Error::Bad(_) => ProviderError::Retryable {
-            code: "imap_refused",
-            detail: "the server rejected a command".into(),
-        },
-        _ => unreachable("imap_unreachable"),
-    }
-}
-
-/// Runs a command that changes something: done, refused, or unknown.
-async fn changed<T>(action: impl Future<Output = Result<T, Error>>) -> Result<T, ProviderError> {
-    match timeout(STEP, action).await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(Error::No(_) | Error::Bad(_) | Error::Append | Error::Validate(_))) => {
-            Err(ProviderError::Permanent {
-                code: "imap_refused",
-                message: "The mail server refused the change.".into(),
-            })
-        }
-        Ok(Err(_)) | Err(_) => Err(ProviderError::Unknown {
-            code: "imap_reply_lost",
-            detail: "the server sent no readable response to a change".into(),
-        }),
     }
 }

@@ -1,0 +1,110 @@
+//! Runs commands within their time, and says what their failures mean: [`read`] and [`changed`].
+
+use super::{STEP, refusals, refused, timed_out, unreachable};
+use crate::providers::ProviderError;
+use async_imap::error::Error;
+use tokio::time::timeout;
+
+/// Runs a command that changes nothing.
+pub(super) async fn read<T>(
+    action: impl Future<Output = Result<T, Error>>,
+) -> Result<T, ProviderError> {
+    match timeout(STEP, action).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(read_error(&error)),
+        Err(_) => Err(timed_out()),
+    }
+}
+
+pub(super) fn read_error(error: &Error) -> ProviderError {
+    match error {
+        Error::No(text) | Error::Bad(text) => match refusals::wait(text) {
+            Some(wait) => ProviderError::Throttled { wait },
+            None => refused(),
+        },
+        _ => unreachable("imap_unreachable"),
+    }
+}
+
+/// Runs a command that changes something: done, refused, or unknown.
+pub(super) async fn changed<T>(
+    action: impl Future<Output = Result<T, Error>>,
+) -> Result<T, ProviderError> {
+    match timeout(STEP, action).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(change_error(&error)),
+        Err(_) => Err(reply_lost()),
+    }
+}
+
+pub(super) fn change_error(error: &Error) -> ProviderError {
+    let permanent = |code, message: &str| ProviderError::Permanent {
+        code,
+        message: message.to_owned(),
+    };
+    match error {
+        Error::No(text) | Error::Bad(text) => {
+            // The target folder was deleted since it was listed; the next try creates it.
+            let passes = refusals::is_temporary(text) || refusals::names_no_folder(text);
+            match refusals::wait(text) {
+                Some(wait) => ProviderError::Throttled { wait },
+                None if passes => refused(),
+                None if refusals::is_full(text) => {
+                    permanent("mailbox_full", "The mailbox is full; nothing was changed.")
+                }
+                None => permanent("imap_refused", REFUSED),
+            }
+        }
+        Error::Append | Error::Validate(_) => permanent("imap_refused", REFUSED),
+        _ => reply_lost(),
+    }
+}
+
+const REFUSED: &str = "The mail server refused the change.";
+
+fn reply_lost() -> ProviderError {
+    ProviderError::Unknown {
+        code: "imap_reply_lost",
+        detail: "the server sent no readable response to a change".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusal_of_a_change_is_final_unless_it_passes() {
+        let no = |text: &str| change_error(&Error::No(text.to_owned()));
+        for text in [
+            "[UNAVAILABLE] Storage is down",
+            "[INUSE] Mailbox in use",
+            "[SERVERBUG] Internal error occurred.",
+            "[EXPUNGEISSUED] Some messages are gone",
+            "[TryCreate] Mailbox doesn't exist",
+            "Temporary problem, please try again later",
+        ] {
+            assert!(
+                matches!(no(text), ProviderError::Retryable { .. }),
+                "{text}"
+            );
+        }
+        assert_eq!(no("[OVERQUOTA] Quota exceeded").code(), "mailbox_full");
+        for text in [
+            "[LIMIT] Too many keywords",
+            "[CANNOT] Reserved name",
+            "[NOPERM] Permission denied",
+            "No.",
+        ] {
+            assert!(
+                matches!(no(text), ProviderError::Permanent { .. }),
+                "{text}"
+            );
+        }
+        let throttled = Error::Bad("Suggested Backoff Time: 10 milliseconds".into());
+        assert!(matches!(
+            change_error(&throttled),
+            ProviderError::Throttled { .. }
+        ));
+    }
+}
