@@ -14,6 +14,7 @@ pub mod reader;
 mod refusals;
 mod responses;
 mod session;
+mod usual_names;
 
 use super::{ProviderError, guard::Guard, mailbox::Mailbox};
 use async_imap::{Client, error::Error};

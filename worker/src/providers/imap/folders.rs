@@ -1,6 +1,10 @@
 //! The folders of a mailbox by name and by role: [`Folders`]. Knows what the server listed, and asks it nothing.
 
-use super::{names, namespace::Namespace};
+use super::{
+    names,
+    namespace::Namespace,
+    usual_names::{created_name, usual_names},
+};
 use crate::providers::mailbox::{Role, SearchScope, Target};
 use async_imap::{imap_proto::MailboxListData, types::NameAttribute};
 
@@ -13,6 +17,8 @@ pub(super) struct Folders {
     list: Vec<Folder>,
     delimiter: Option<String>,
     namespace: Namespace,
+    /// Gmail has no archive: what is in no other folder is in the one of all emails.
+    is_gmail: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -22,10 +28,11 @@ struct Folder {
 }
 
 impl Folders {
-    pub(super) fn new(namespace: Namespace) -> Self {
+    pub(super) fn new(namespace: Namespace, is_gmail: bool) -> Self {
         Self {
             delimiter: namespace.delimiter.clone(),
             namespace,
+            is_gmail,
             list: Vec::new(),
         }
     }
@@ -53,20 +60,42 @@ impl Folders {
         if role == Role::Inbox {
             return Some("INBOX");
         }
-        let marked = self.list.iter().find(|folder| folder.role == Some(role));
-        let named = || {
-            usual_names(role).iter().find_map(|usual| {
-                self.list.iter().find(|folder| {
-                    let last = match &self.delimiter {
-                        Some(delimiter) => folder.name.rsplit(delimiter.as_str()).next(),
-                        None => None,
-                    };
-                    folder.role.is_none()
-                        && last.unwrap_or(&folder.name).eq_ignore_ascii_case(usual)
-                })
-            })
+        let marked = |role| self.list.iter().find(|folder| folder.role == Some(role));
+        let is_all = role == Role::Archive && self.is_gmail;
+        let archive = || is_all.then(|| marked(Role::All)).flatten();
+        marked(role)
+            .or_else(archive)
+            .or_else(|| self.named(role))
+            .map(|folder| folder.name.as_str())
+    }
+
+    /// Finds the folder with a usual name of a role. One further down is of something else: `Acme/Archive` is not the archive.
+    fn named(&self, role: Role) -> Option<&Folder> {
+        let usual = usual_names(role);
+        let ranked = self.list.iter().filter_map(|folder| {
+            let (level, name) = self.own_name(&folder.name)?;
+            let name = names::folded(name);
+            let place = usual.iter().position(|usual| *usual == name)?;
+            let is_free = folder.role.is_none();
+            is_free.then_some(((level, place), folder))
+        });
+        ranked
+            .min_by_key(|(rank, _)| *rank)
+            .map(|(_, folder)| folder)
+    }
+
+    /// The name of a folder directly in the personal namespace (level 0) or the inbox (level 1).
+    fn own_name<'a>(&self, name: &'a str) -> Option<(u8, &'a str)> {
+        let delimiter = self.delimiter.as_deref().unwrap_or_default();
+        let is_last = |name: &&str| delimiter.is_empty() || !name.contains(delimiter);
+        let below_inbox = || {
+            let (inbox, name) = name.split_once(delimiter)?;
+            let is_inbox = !delimiter.is_empty() && inbox.eq_ignore_ascii_case("INBOX");
+            is_inbox.then_some(name)
         };
-        marked.or_else(named).map(|folder| folder.name.as_str())
+        let own = name.strip_prefix(&self.namespace.prefix).filter(is_last);
+        own.map(|name| (0, name))
+            .or_else(|| below_inbox().filter(is_last).map(|name| (1, name)))
     }
 
     /// Returns the name of a folder that the server has.
@@ -77,9 +106,17 @@ impl Folders {
             Target::Named(name) => {
                 let wire = self.wire(name);
                 // A folder outside the personal namespace is meant if its whole name is given.
-                let names = [self.namespace.full_name(&wire), wire];
-                let is_listed = |name: &String| self.list.iter().any(|folder| folder.name == *name);
-                names.into_iter().rev().find(is_listed)
+                let names = [wire.clone(), self.namespace.full_name(&wire)];
+                // Compared as text: the same name has more than one form on the wire.
+                let text = |wire: &str| names::composed(&names::decode(wire));
+                let find = |name: &String| {
+                    let name = text(name);
+                    self.list.iter().find(|folder| text(&folder.name) == name)
+                };
+                names
+                    .iter()
+                    .find_map(find)
+                    .map(|folder| folder.name.clone())
             }
         }
     }
@@ -87,17 +124,14 @@ impl Folders {
     /// Returns the name under which to create a folder.
     pub(super) fn new_name(&self, target: &Target) -> String {
         match target {
-            Target::Role(role) => {
-                let usual = usual_names(*role).first().unwrap_or(&"Archive");
-                self.namespace.full_name(usual)
-            }
+            Target::Role(role) => self.namespace.full_name(created_name(*role)),
             Target::Named(name) => self.namespace.full_name(&self.wire(name)),
         }
     }
 
     /// Users write paths with a slash, whatever delimiter the server uses.
     fn wire(&self, name: &str) -> String {
-        let wire = names::encode(name);
+        let wire = names::encode(&names::composed(name));
         match &self.delimiter {
             Some(delimiter) => wire.replace('/', delimiter),
             None => wire,
@@ -117,7 +151,9 @@ impl Folders {
             return known(&[Role::Sent, Role::All]);
         }
         let mut places = known(&[Role::Inbox, Role::Archive]);
-        let last = known(&[Role::Junk, Role::All]);
+        let mut last = known(&[Role::Junk, Role::All]);
+        // Gmail's archive is the folder of all emails.
+        last.retain(|name| !places.contains(name));
         let trash = known(&[Role::Trash]);
         for folder in &self.list {
             let name = &folder.name;
@@ -150,19 +186,6 @@ fn role_of(attribute: &NameAttribute<'_>) -> Option<Role> {
     }
 }
 
-/// Returns the usual names of a role; the first is created if none exists.
-const fn usual_names(role: Role) -> &'static [&'static str] {
-    match role {
-        Role::Inbox => &["INBOX"],
-        Role::Archive => &["Archive", "Archives"],
-        Role::Trash => &["Trash", "Deleted Items", "Deleted Messages"],
-        Role::Junk => &["Junk", "Spam", "Junk E-mail"],
-        Role::Sent => &["Sent", "Sent Items", "Sent Messages"],
-        Role::Drafts => &["Drafts"],
-        Role::All => &[],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,12 +197,106 @@ mod tests {
                 prefix: "INBOX.".into(),
                 delimiter: Some(".".into()),
             },
-            list: Vec::new(),
+            ..Folders::default()
         };
         for name in names {
             folders.add((*name).to_owned());
         }
         folders
+    }
+
+    fn at_the_top(names: &[&str]) -> Folders {
+        let mut folders = Folders {
+            delimiter: Some("/".into()),
+            ..Folders::default()
+        };
+        for name in names {
+            folders.add((*name).to_owned());
+        }
+        folders
+    }
+
+    #[test]
+    fn role_is_of_a_folder_at_the_top_or_directly_in_the_inbox() {
+        let folders = at_the_top(&["Acme/Archive", "Archive", "Acme/Trash", "INBOX/Trash"]);
+        assert_eq!(folders.known(Role::Archive), Some("Archive"));
+        assert_eq!(folders.known(Role::Trash), Some("INBOX/Trash"));
+        assert_eq!(folders.known(Role::Junk), None);
+        let folders = at_the_top(&["INBOX/Sent", "Sent", "INBOX/Old/Drafts", "Acme/Archive"]);
+        assert_eq!(folders.known(Role::Sent), Some("Sent"));
+        assert_eq!(folders.known(Role::Drafts), None);
+        assert_eq!(folders.known(Role::Archive), None);
+        let folders = below_the_inbox(&["INBOX.Acme.Archive", "shared.Trash", "INBOX.Sent"]);
+        assert_eq!(folders.known(Role::Archive), None);
+        assert_eq!(folders.known(Role::Trash), None);
+        assert_eq!(folders.known(Role::Sent), Some("INBOX.Sent"));
+    }
+
+    #[test]
+    fn role_is_known_by_its_name_in_other_languages() {
+        for (role, name) in [
+            (Role::Sent, "Gesendete Elemente"),
+            (Role::Sent, "&AMk-l&AOk-ments envoy&AOk-s"),
+            (Role::Sent, "Enviados"),
+            (Role::Sent, "&kAFP4W4IMH8wojCkMMYw4A-"),
+            (Role::Trash, "Papierkorb"),
+            (Role::Trash, "Corbeille"),
+            (Role::Trash, "Gel&APY-schte Elemente"),
+            // As macOS writes it, and as a server that lists UTF-8 does.
+            (Role::Trash, "Gelo&Awg-schte Elemente"),
+            (Role::Trash, "Gel\u{f6}schte Elemente"),
+            (Role::Drafts, "ENTW&ANw-RFE"),
+            (Role::Archive, "&BBAEQARFBDgEMg-"),
+        ] {
+            assert_eq!(at_the_top(&["INBOX", name]).known(role), Some(name));
+        }
+        assert_eq!(at_the_top(&["Clients"]).known(Role::Archive), None);
+    }
+
+    #[test]
+    fn usual_names_are_in_the_form_in_which_they_are_compared() {
+        let roles = [
+            Role::Archive,
+            Role::Trash,
+            Role::Junk,
+            Role::Sent,
+            Role::Drafts,
+        ];
+        for role in roles {
+            for name in usual_names(role) {
+                assert_eq!(names::folded(name), *name);
+            }
+            assert_eq!(usual_names(role)[0], created_name(role).to_lowercase());
+        }
+    }
+
+    #[test]
+    fn folder_that_a_user_names_is_found_in_any_form_and_created_in_one() {
+        let named = |name: &str| Target::Named(name.to_owned());
+        for listed in [
+            "Kunden/M&APw-ller",
+            "Kunden/Mu&Awg-ller",
+            "Kunden/M\u{fc}ller",
+        ] {
+            let folders = at_the_top(&[listed]);
+            for typed in ["Kunden/M\u{fc}ller", "Kunden/Mu\u{308}ller"] {
+                assert_eq!(folders.existing(&named(typed)).as_deref(), Some(listed));
+            }
+            assert_eq!(folders.existing(&named("kunden/m\u{fc}ller")), None);
+        }
+        let created = at_the_top(&[]).new_name(&named("Mu\u{308}ller"));
+        assert_eq!(created, "M&APw-ller");
+    }
+
+    #[test]
+    fn archive_of_gmail_is_the_folder_of_all_emails() {
+        let mut folders = at_the_top(&["INBOX", "Archive", "[Gmail]/All Mail"]);
+        folders.list[2].role = Some(Role::All);
+        assert_eq!(folders.known(Role::Archive), Some("Archive"));
+        folders.is_gmail = true;
+        assert_eq!(folders.known(Role::Archive), Some("[Gmail]/All Mail"));
+        let places = folders.places(SearchScope::Kept);
+        assert_eq!(places, ["INBOX", "[Gmail]/All Mail", "Archive"]);
     }
 
     #[test]

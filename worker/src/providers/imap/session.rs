@@ -88,7 +88,7 @@ impl Session {
     }
 
     async fn list(&mut self, pattern: &str, namespace: Namespace) -> Result<(), ProviderError> {
-        let mut folders = Folders::new(namespace);
+        let mut folders = Folders::new(namespace, self.is_gmail);
         let listed = responses::list(&mut self.inner, pattern, |folder| folders.listed(folder));
         read(listed).await?;
         self.folders = folders;
