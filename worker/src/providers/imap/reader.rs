@@ -7,7 +7,7 @@ use super::{
     line::Line,
     opening,
     outcomes::read,
-    responses::{self, Fetched},
+    responses::{self, Fetched, Opened},
     session::Session,
     timed_out, unreachable,
 };
@@ -21,6 +21,8 @@ use jobs::domain::watch::{FolderName, FolderState, Period};
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// UIDs of one search. A response is one line, which the library parses from its start whenever more of it arrives.
+const WINDOW: u32 = 20_000;
 /// What a response may hold besides the emails that were asked for.
 const OVERHEAD: usize = 4 << 20;
 
@@ -31,6 +33,7 @@ pub struct Reader {
     folders: Folders,
     can_idle: bool,
     is_outdated: bool,
+    opened: Opened,
 }
 
 /// An email as the server lists it.
@@ -64,6 +67,7 @@ impl Reader {
             folders: session.folders,
             can_idle: session.can_idle,
             is_outdated: false,
+            opened: Opened::default(),
         }
     }
 
@@ -94,6 +98,7 @@ impl Reader {
         let opened = opening::open(&mut self.inner, "EXAMINE", &folder).await?;
         // It was deleted since it was listed.
         self.is_outdated |= opened.is_none();
+        self.opened = opened.clone().unwrap_or_default();
         Ok(opened.map(|opened| FolderState {
             uid_validity: opened.uid_validity,
             uid_next: opened.uid_next,
@@ -114,15 +119,20 @@ impl Reader {
             let near = moment.checked_add_signed(TimeDelta::days(days));
             near.unwrap_or(moment).format("%-d-%b-%Y").to_string()
         };
-        let from = uid.saturating_add(1);
-        let mut query = format!("UID {from}:* SINCE {}", date(period.since, -2));
+        let mut dates = format!("SINCE {}", date(period.since, -2));
         if let Some(until) = period.until {
-            query.push_str(&format!(" BEFORE {}", date(until, 2)));
+            dates.push_str(&format!(" BEFORE {}", date(until, 2)));
         }
-        let found = read(responses::search(&mut self.inner, &query)).await?;
-        // `5:*` names the last email, whatever its UID.
-        let mut uids: Vec<u32> = found.into_iter().filter(|found| *found > uid).collect();
+        let mut uids = Vec::new();
+        for (first, last) in windows(uid.saturating_add(1), &self.opened) {
+            self.inner.get_mut().allow(OVERHEAD);
+            let query = format!("UID {first}:{last} {dates}");
+            let found = read(responses::search(&mut self.inner, &query)).await?;
+            // `5:*` names the last email, whatever its UID.
+            uids.extend(found.into_iter().filter(|found| *found > uid));
+        }
         uids.sort_unstable();
+        uids.dedup();
         Ok(uids)
     }
 
@@ -204,6 +214,7 @@ impl Reader {
             folders,
             can_idle,
             is_outdated,
+            opened,
         } = self;
         let mut handle = inner.idle();
         match timeout(STEP, handle.init()).await {
@@ -232,6 +243,7 @@ impl Reader {
             folders,
             can_idle,
             is_outdated,
+            opened,
         };
         Ok((reader, woken))
     }
@@ -239,5 +251,59 @@ impl Reader {
     /// Logs out. Nothing depends on it.
     pub async fn close(mut self) {
         drop(timeout(Duration::from_secs(1), self.inner.logout()).await);
+    }
+}
+
+/// Divides the UIDs from `first` on into ranges of about [`WINDOW`] emails. The last one is open: emails may have arrived since the
+/// folder was opened.
+fn windows(first: u32, folder: &Opened) -> Vec<(u32, String)> {
+    let end = folder.uid_next.unwrap_or(0);
+    // Old folders have far more UIDs than emails.
+    let spread = end / folder.emails.max(1);
+    let width = WINDOW.saturating_mul(spread.max(1));
+    let mut windows = Vec::new();
+    let mut first = first;
+    while folder.emails > WINDOW && end.saturating_sub(first) > width {
+        let next = first + width;
+        windows.push((first, (next - 1).to_string()));
+        first = next;
+    }
+    windows.push((first, "*".to_owned()));
+    windows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_folder_is_searched_in_windows() {
+        let folder = |uid_next, emails| Opened {
+            uid_next,
+            emails,
+            ..Opened::default()
+        };
+        let searched = |first, folder: &Opened| {
+            let windows = windows(first, folder);
+            let written = windows.iter().map(|(from, to)| format!("{from}:{to}"));
+            written.collect::<Vec<_>>().join(" ")
+        };
+        for (first, folder, expected) in [
+            (1, folder(None, 500_000), "1:*"),
+            (1, folder(Some(900), 899), "1:*"),
+            // Few emails, whatever their UIDs.
+            (1, folder(Some(4_000_000_000), 900), "1:*"),
+            (
+                1,
+                folder(Some(50_001), 50_000),
+                "1:20000 20001:40000 40001:*",
+            ),
+            (45_000, folder(Some(50_001), 50_000), "45000:*"),
+            (u32::MAX, folder(Some(50_001), 50_000), "4294967295:*"),
+        ] {
+            assert_eq!(searched(first, &folder), expected);
+        }
+        let sparse = folder(Some(4_000_000_000), 1_000_000);
+        assert_eq!(windows(1, &sparse).len(), 50);
     }
 }
