@@ -18,7 +18,7 @@ use base::TenantId;
 use caldav::CalDav;
 use chrono::{DateTime, TimeDelta, Utc};
 use guard::Guard;
-use imap::Imap;
+use imap::{Imap, Slots};
 use jobs::{
     commands::connections::connect::{open_login, open_webhook_secret},
     domain::{
@@ -208,6 +208,7 @@ pub struct Providers {
     keys: Option<KeyRing>,
     guard: Guard,
     helo_name: Option<String>,
+    slots: Slots,
 }
 
 impl Providers {
@@ -217,6 +218,7 @@ impl Providers {
             keys,
             guard,
             helo_name,
+            slots: Slots::default(),
         }
     }
 
@@ -275,6 +277,7 @@ impl Providers {
             server,
             secret,
             guard: self.guard,
+            slots: self.slots.of(connection.id),
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     app_at,
-    changes::{agreed, offer, undone, with_mail},
+    changes::{agreed, handed_in, offer, undone, with_mail},
 };
 use crate::{
     actions::{approved::approval_in, sending::TestApp},
@@ -193,4 +193,31 @@ async fn label_on_gmail_is_one_of_its_own() {
     undone(&app, &approval, "undone").await;
     let stored = cutter.heard("UID STORE");
     assert_eq!(stored[1..], ["UID STORE 1 -X-GM-LABELS (\"Needs reply\")"]);
+}
+
+#[tokio::test]
+async fn many_changes_of_one_mailbox_share_a_few_sessions() {
+    let (dovecot, cutter, app) = odd().await;
+    let texts: Vec<String> = (0..12)
+        .map(|number| {
+            format!(
+                "From: Bob <bob@example.org>\r\nTo: owner@acme.example\r\nSubject: No. {number}\r\n\
+                 Date: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: <many.{number}@example.org>\r\n\r\nHello\r\n"
+            )
+        })
+        .collect();
+    let mut approvals = Vec::new();
+    for text in &texts {
+        dovecot.deliver("INBOX", text);
+        let message = handed_in(&app.db, app.client.tenant, text).await;
+        approvals.push(agreed(&app, ActionType::Star, &json!({}), message).await);
+    }
+    let _worker = app.worker().await;
+    for approval in approvals {
+        approval_in(&app.client, &approval, "executed").await;
+    }
+    let starred = dovecot.kept().into_iter().filter(|it| it.flags == "F");
+    assert_eq!(starred.count(), texts.len());
+    // Three, and those that are just ending.
+    assert!(cutter.most_open() <= 6, "{}", cutter.most_open());
 }

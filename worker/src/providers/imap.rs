@@ -14,7 +14,10 @@ pub mod reader;
 mod refusals;
 mod responses;
 mod session;
+mod slots;
 mod usual_names;
+
+pub(super) use slots::Slots;
 
 use super::{ProviderError, guard::Guard, mailbox::Mailbox};
 use async_imap::{Client, error::Error};
@@ -23,8 +26,8 @@ use line::{Line, Service};
 use reader::Reader;
 use secrecy::ExposeSecret;
 use session::Session;
-use std::time::Duration;
-use tokio::time::timeout;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, time::timeout};
 
 /// Timeout of connecting and of each command.
 const STEP: Duration = Duration::from_secs(30);
@@ -42,6 +45,8 @@ pub struct Imap {
     pub(super) server: Server,
     pub(super) secret: MailSecret,
     pub(super) guard: Guard,
+    /// What the account's sessions in this process share.
+    pub(super) slots: Arc<Semaphore>,
 }
 
 impl Imap {
@@ -61,7 +66,10 @@ impl Imap {
         Ok(Reader::new(self.log_in().await?))
     }
 
+    /// Waits for a slot, for as long as the caller does.
     async fn log_in(&self) -> Result<Session, ProviderError> {
+        let slots = Arc::clone(&self.slots);
+        let slot = slots.acquire_owned().await.expect("it is never closed");
         let mut client = Client::new(Line::open(&self.server, self.guard, &SERVICE).await?);
         let greeted = step("imap_unreachable", client.read_response()).await?;
         if greeted.is_none() {
@@ -73,7 +81,7 @@ impl Imap {
         let (username, password) = (&self.secret.username, self.secret.password.expose_secret());
         let login = timeout(STEP, client.login(username, password)).await;
         match login {
-            Ok(Ok(session)) => Session::begin(session).await,
+            Ok(Ok(session)) => Session::begin(session, slot).await,
             Ok(Err((error, _))) => Err(login_error(&error)),
             Err(_) => Err(timed_out()),
         }

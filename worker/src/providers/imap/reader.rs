@@ -19,7 +19,7 @@ use async_imap::extensions::idle::IdleResponse;
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::domain::watch::{FolderName, FolderState, Period};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 /// UIDs of one search. A response is one line, which the library parses from its start whenever more of it arrives.
 const WINDOW: u32 = 20_000;
@@ -34,6 +34,7 @@ pub struct Reader {
     can_idle: bool,
     is_outdated: bool,
     opened: Opened,
+    slot: OwnedSemaphorePermit,
 }
 
 /// An email as the server lists it.
@@ -68,6 +69,7 @@ impl Reader {
             can_idle: session.can_idle,
             is_outdated: false,
             opened: Opened::default(),
+            slot: session.slot,
         }
     }
 
@@ -215,6 +217,7 @@ impl Reader {
             can_idle,
             is_outdated,
             opened,
+            slot,
         } = self;
         let mut handle = inner.idle();
         match timeout(STEP, handle.init()).await {
@@ -244,6 +247,7 @@ impl Reader {
             can_idle,
             is_outdated,
             opened,
+            slot,
         };
         Ok((reader, woken))
     }

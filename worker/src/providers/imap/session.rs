@@ -17,7 +17,7 @@ use super::{
 use async_imap::error::Error;
 use async_trait::async_trait;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 /// Limit of folders that are searched by date.
 const MAX_DATED: usize = 5;
@@ -33,6 +33,8 @@ pub(super) struct Session {
     /// The folders that the server lists.
     pub(super) folders: Folders,
     pub(super) selected: Option<Selected>,
+    /// Kept until the session ends.
+    pub(super) slot: OwnedSemaphorePermit,
 }
 
 /// The folder that is open.
@@ -57,7 +59,10 @@ impl Selected {
 
 impl Session {
     /// Reads the capabilities and folders of the server.
-    pub(super) async fn begin(mut inner: async_imap::Session<Line>) -> Result<Self, ProviderError> {
+    pub(super) async fn begin(
+        mut inner: async_imap::Session<Line>,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<Self, ProviderError> {
         let able = read(inner.capabilities()).await?;
         let mut session = Self {
             can_move: able.has_str("MOVE"),
@@ -66,6 +71,7 @@ impl Session {
             is_gmail: able.has_str("X-GM-EXT-1"),
             folders: Folders::default(),
             selected: None,
+            slot,
             inner,
         };
         let namespace = if able.has_str("NAMESPACE") {
