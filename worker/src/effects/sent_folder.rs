@@ -6,7 +6,7 @@ use crate::providers::{
     mailbox::{Mailbox, MessageKey, Role, SearchScope, Target},
 };
 use jobs::{
-    domain::mail::Mail,
+    domain::{connection::MailSettings, mail::Mail},
     store::{connections::StoredConnection, effects::StoredEffect},
 };
 use serde_json::json;
@@ -24,6 +24,9 @@ pub(super) async fn store(
     connection: &StoredConnection,
     bytes: &[u8],
 ) -> &'static str {
+    if connection.settings.mail().is_some_and(is_stored_by_server) {
+        return "saved";
+    }
     let stored = timeout(TIMEOUT, async {
         let Some(mut mailbox) = providers.mailbox(connection).await? else {
             return Ok("none");
@@ -70,6 +73,30 @@ fn key_of(bytes: &[u8]) -> Option<MessageKey> {
     })
 }
 
+/// Whether the server that sends the emails of an account stores a copy of each itself, in the mailbox of the account: a moment
+/// later, so that none is found after sending.
+///
+/// Gmail and Exchange Online document that they do; for others we store the copy.
+fn is_stored_by_server(settings: &MailSettings) -> bool {
+    const GMAIL: [&str; 2] = ["gmail.com", "googlemail.com"];
+    const EXCHANGE: [&str; 3] = ["office365.com", "outlook.com", "hotmail.com"];
+    let Some(imap) = &settings.imap else {
+        return false;
+    };
+    [&GMAIL[..], &EXCHANGE[..]]
+        .iter()
+        .any(|domains| is_below(&settings.smtp.host, domains) && is_below(&imap.host, domains))
+}
+
+/// Whether a host is below one of these domains.
+fn is_below(host: &str, domains: &[&str]) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    domains.iter().any(|domain| {
+        let rest = host.strip_suffix(*domain);
+        rest.is_some_and(|rest| rest.ends_with('.'))
+    })
+}
+
 /// Looks for an email that may have been sent. Its absence proves nothing: not every server stores what it sends, and none
 /// says when.
 pub(super) async fn look_up(
@@ -96,4 +123,34 @@ pub(super) async fn look_up(
         }),
         None => Lookup::Unknown,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jobs::domain::connection::{Security, Server};
+
+    #[test]
+    fn copy_is_left_to_servers_that_store_their_own_in_the_same_mailbox() {
+        let server = |host: &str| Server {
+            host: host.into(),
+            port: 1,
+            security: Security::Tls,
+        };
+        for (smtp, imap, expected) in [
+            ("smtp.gmail.com", Some("imap.gmail.com"), true),
+            ("SMTP.Office365.com", Some("outlook.office365.com"), true),
+            ("smtp-mail.outlook.com", Some("outlook.office365.com"), true),
+            ("smtp.gmail.com", Some("imap.example.org"), false),
+            ("smtp.gmail.com", None, false),
+            ("smtp.notgmail.com", Some("imap.notgmail.com"), false),
+            ("smtp.example.org", Some("imap.example.org"), false),
+        ] {
+            let settings = MailSettings {
+                smtp: server(smtp),
+                imap: imap.map(server),
+            };
+            assert_eq!(is_stored_by_server(&settings), expected, "{smtp} {imap:?}");
+        }
+    }
 }
