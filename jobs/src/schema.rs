@@ -1,4 +1,9 @@
 //! The schema: every migration embedded, applied by [`migrate`], compared with the database by [`check_schema`].
+//! [`check_transactions`] compares the database with its cluster.
+
+mod transactions;
+
+pub use transactions::{TransactionsError, check_transactions};
 
 use base::db::Unavailability;
 use sqlx::{
@@ -41,6 +46,8 @@ pub enum MigrateError {
     Migrate(#[source] sqlx::migrate::MigrateError),
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    #[error("the schema is up to date, and the database cannot be used on this cluster")]
+    Transactions(#[source] TransactionsError),
 }
 
 /// Brings the schema up to date. Safe to run from many processes at once: an advisory lock lets one of them work.
@@ -48,7 +55,8 @@ pub enum MigrateError {
 /// Returns how many migrations this call applied.
 ///
 /// # Errors
-/// If the database is newer than this binary, an applied migration was changed, or a statement failed.
+/// If the database is newer than this binary, an applied migration was changed, a statement failed, or the database comes from
+/// another cluster.
 pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> {
     // A connection of its own: migrations may take longer than any statement of the service may.
     let mut connection = PgConnection::connect_with(options)
@@ -64,9 +72,12 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
             }
             ended => break ended.map_err(MigrateError::Migrate),
         }
-    };
+    }?;
+    transactions::check(&mut connection)
+        .await
+        .map_err(MigrateError::Transactions)?;
     connection.close().await.map_err(MigrateError::Connect)?;
-    migrated
+    Ok(migrated)
 }
 
 /// Applies all migrations in one transaction, which also holds the lock. A lock of the session, as the migrator's own, would

@@ -212,3 +212,30 @@ async fn schema_that_does_not_fit_is_refused_with_what_to_do() {
         "an older binary migrated a newer database"
     );
 }
+
+#[tokio::test]
+async fn database_of_a_cluster_that_counted_further_is_refused_with_the_remedy() {
+    let rows = [
+        "insert into audit_entries (tenant_id, id, actor_kind, action, resource_kind, resource_id, outcome, xid, seq)
+         select id, gen_random_uuid(), 'cli', 'tenant.paused', 'tenant', id::text, 'ok', '4294967300', 1 from tenants",
+        "insert into audit_seals (tenant_id, position, last_xid, last_seq, entries, root, hash, number, chain)
+         select id, 1, '4294967300', 1, 1, '', '', 1, sha256('') from tenants",
+    ];
+    for row in rows {
+        let db = TestDb::new().await;
+        db.execute("insert into tenants (id, slug) values (gen_random_uuid(), 'acme')")
+            .await;
+        let url = db.url();
+        let migrate = || Process::spawn("postroom-api", &["migrate"], &[("DATABASE_URL", &url)]);
+        assert!(migrate().ended().await.status.success());
+        db.execute(row).await;
+        let remedy = "pg_resetwal --epoch=2 ";
+        for binary in ["postroom-api", "postroom-worker"] {
+            let said = refused(binary, &complete(binary, &url)).await;
+            assert!(said.contains(remedy), "{said}");
+        }
+        let ended = migrate().ended().await;
+        assert!(!ended.status.success());
+        assert!(ended.stderr.contains(remedy), "{}", ended.stderr);
+    }
+}

@@ -13,7 +13,7 @@ use anyhow::Context;
 use base::db;
 use jobs::{
     commands::{jobs::AuditRecorder, secrets::check_keys},
-    schema::check_schema,
+    schema::{check_schema, check_transactions},
     store::llm_lanes,
 };
 use queue::{
@@ -62,6 +62,7 @@ impl Worker {
             check_pooler(&pool).await?;
         }
         check_schema(&pool).await?;
+        check_transactions(&pool).await?;
         check_keys(&pool, config.keys.as_ref()).await?;
         llm_lanes::probe_now(&pool, &STOPPING_CLASSES)
             .await
