@@ -25,6 +25,7 @@ use jobs::{
         llm::{lose_llm_calls, warn_of_budgets},
         memory::sweep_memory,
         subscriptions::dispatch::{dispatch, suspend},
+        tenants::cancel::cancel_jobs_of_closed,
     },
     store::{
         approvals, backfills, blocks, corrections, digests, effects, follow_ups,
@@ -140,12 +141,14 @@ enum Task {
     BuildDigests,
     /// Starts deliveries to subscribed webhooks, and suspends the subscriptions whose delivery was given up.
     DeliverEvents,
+    /// Cancels the waiting jobs of closed tenants.
+    CancelJobsOfClosed,
     /// Seals new audit entries, and logs the newest seal for those who keep it elsewhere.
     SealAudit,
 }
 
 impl Task {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::PurgeCheckpoints,
         Self::LoseLlmCalls,
         Self::WarnOfBudgets,
@@ -162,6 +165,7 @@ impl Task {
         Self::Remind,
         Self::BuildDigests,
         Self::DeliverEvents,
+        Self::CancelJobsOfClosed,
         Self::SealAudit,
     ];
 }
@@ -186,6 +190,7 @@ impl Duty for Maintenance {
             Task::Remind => "remind",
             Task::BuildDigests => "build_digests",
             Task::DeliverEvents => "deliver_events",
+            Task::CancelJobsOfClosed => "cancel_jobs_of_closed",
             Task::SealAudit => "seal_audit",
         }
     }
@@ -203,6 +208,7 @@ impl Duty for Maintenance {
             // A late decision is rejected in any case; this only updates the status.
             Task::ExpireApprovals
             | Task::ExpireBlocks
+            | Task::CancelJobsOfClosed
             | Task::WarnOfBudgets
             | Task::PurgeRateTurns => Duration::from_secs(60),
             // Expired rows are not read in any case; this only deletes them.
@@ -348,6 +354,12 @@ impl Duty for Maintenance {
             Task::BuildDigests if digests::any_due(&context.queue_pool).await? => {
                 in_batches(REMINDED, || {
                     build_digests(pool, &context.notifier, REMINDED)
+                })
+                .await
+            }
+            Task::CancelJobsOfClosed => {
+                in_batches(BATCH, || {
+                    cancel_jobs_of_closed(pool, &context.notifier, BATCH)
                 })
                 .await
             }

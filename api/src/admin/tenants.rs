@@ -1,8 +1,9 @@
 //! The life of a tenant from the command line: `admin tenant pause`, `resume`, `close`, `export` and `erase`.
 
 use super::{announced, print, tenant_id};
-use base::db::PgPool;
-use clap::Subcommand;
+use anyhow::Context;
+use base::{TenantId, db::PgPool};
+use clap::{Args, Subcommand};
 use jobs::{
     commands::tenants::{
         close_tenant,
@@ -36,9 +37,20 @@ pub enum TenantCommand {
     },
     /// Delete all rows of a closed tenant for good, but its audit log. Needs the role that owns the tables.
     Erase {
-        /// The tenant's short name.
-        tenant: TenantSlug,
+        #[command(flatten)]
+        tenant: NamedTenant,
     },
+}
+
+/// A tenant by its short name or, if it was erased before, by its id.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct NamedTenant {
+    /// The tenant's short name.
+    tenant: Option<TenantSlug>,
+    /// The id of a tenant whose name was erased before.
+    #[arg(long)]
+    id: Option<TenantId>,
 }
 
 pub(super) async fn run(pool: &PgPool, command: TenantCommand) -> anyhow::Result<()> {
@@ -64,11 +76,12 @@ pub(super) async fn run(pool: &PgPool, command: TenantCommand) -> anyhow::Result
             export_tenant(pool, tenant, |line| print(&line)).await
         }
         TenantCommand::Erase { tenant } => {
-            let rows = erase_tenant(pool, tenant_id(pool, &tenant).await?).await?;
-            print(&format!(
-                "tenant {} is erased: {rows} rows were deleted",
-                tenant.as_str()
-            ))
+            let id = match &tenant.tenant {
+                Some(slug) => tenant_id(pool, slug).await?,
+                None => tenant.id.context("give the tenant's short name or --id")?,
+            };
+            let rows = erase_tenant(pool, id).await?;
+            print(&format!("tenant {id} is erased: {rows} rows were deleted"))
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A paused tenant can be read; it accepts nothing, and none of its jobs starts. Running attempts end as they would.
 //! Nothing is started by a limit of 0 on its running jobs; the limit that it had is kept beside the tenant.
 
+pub mod cancel;
 pub mod erase;
 pub mod forget;
 
@@ -79,7 +80,7 @@ pub async fn resume_tenant(
     Ok(())
 }
 
-/// Closes a tenant for good: nobody and no key gets in, and nothing runs. Its rows stay.
+/// Closes a tenant for good: nobody and no key gets in, and nothing runs. Its rows stay; a duty cancels its waiting jobs.
 ///
 /// # Errors
 /// If the database refuses.

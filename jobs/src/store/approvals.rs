@@ -440,7 +440,8 @@ pub struct Expired {
     pub job: JobId,
 }
 
-/// Expires up to `limit` undecided approvals, longest overdue first. Locked ones are skipped.
+/// Expires up to `limit` undecided approvals, longest overdue first. Locked ones are skipped, and those of closed tenants,
+/// which may be being erased.
 ///
 /// # Errors
 /// When the database refuses.
@@ -449,11 +450,12 @@ pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Expired>,
         Expired,
         r#"
         with expired as (
-            select tenant_id, id from approvals
-            where status = 'proposed' and expires_at <= now()
-            order by expires_at
+            select a.tenant_id, a.id from approvals a
+            join tenants t on t.id = a.tenant_id and t.status <> 'closed'
+            where a.status = 'proposed' and a.expires_at <= now()
+            order by a.expires_at
             limit $1
-            for update skip locked
+            for update of a skip locked
         )
         update approvals set status = 'expired'
         from expired

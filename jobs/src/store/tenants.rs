@@ -54,6 +54,18 @@ pub async fn lock(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx:
     Ok(())
 }
 
+/// Locks the tenant's row until the transaction ends, also against rows that refer to it: waits for the transactions that
+/// are inserting some.
+///
+/// # Errors
+/// When the database does not answer in time.
+pub async fn lock_alone(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
+    sqlx::query!("select id from tenants where id = $1 for update", tenant.0)
+        .fetch_optional(conn)
+        .await?;
+    Ok(())
+}
+
 /// Locks the tenant's row until the transaction ends, and reads its status.
 ///
 /// # Errors
@@ -222,7 +234,27 @@ pub async fn with_email_retention<'c>(
     executor: impl PgExecutor<'c>,
 ) -> Result<Vec<TenantId>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select id as "id: TenantId" from tenants where email_retention_days is not null order by id"#
+        r#"select id as "id: TenantId" from tenants
+           where email_retention_days is not null and status <> 'paused' order by id"#
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Lists the closed tenants with jobs that wait.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn closed_with_jobs<'c>(
+    executor: impl PgExecutor<'c>,
+) -> Result<Vec<TenantId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: TenantId" from tenants
+        where status = 'closed'
+            and exists (select from jobs where jobs.tenant_id = tenants.id and jobs.state <> 'running')
+        order by id
+        "#
     )
     .fetch_all(executor)
     .await

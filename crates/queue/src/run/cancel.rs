@@ -107,6 +107,38 @@ async fn finish(conn: &mut PgConnection, tenant: TenantId, job: JobId) -> Result
     Ok(())
 }
 
+/// Cancels up to `limit` waiting jobs of the tenant and returns them. Locked ones are skipped.
+///
+/// # Errors
+/// If the database fails.
+pub async fn cancel_waiting(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    limit: i64,
+) -> Result<Vec<JobId>, sqlx::Error> {
+    insert_finished!(
+        query_scalar;
+        "with waiting as (
+             select tenant_id, id from jobs
+             where tenant_id = $1 and state in ('available', 'scheduled', 'retryable')
+             order by id
+             limit $2
+             for update skip locked
+         ), removed as (
+             delete from jobs using waiting
+             where jobs.tenant_id = waiting.tenant_id and jobs.id = waiting.id
+             returning jobs.*
+         )",
+        "'cancelled', errors, crashes, null, $3, 'The job was cancelled while it waited.'",
+        r#"from removed returning id as "id: JobId""#,
+        tenant.0,
+        limit,
+        CANCELLED,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 async fn ended(
     conn: &mut PgConnection,
     tenant: TenantId,

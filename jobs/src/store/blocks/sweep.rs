@@ -11,8 +11,10 @@ use sqlx::{PgConnection, PgExecutor};
 /// When the database does not answer.
 pub async fn any_past<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select exists (select from blocks
-               where status in ('proposed', 'conflicted') and end_at <= now()) as "any!""#
+        r#"select exists (
+               select from blocks b
+               join tenants t on t.id = b.tenant_id and t.status <> 'closed'
+               where b.status in ('proposed', 'conflicted') and b.end_at <= now()) as "any!""#
     )
     .fetch_one(executor)
     .await
@@ -54,7 +56,8 @@ pub async fn expire_own(
     .await
 }
 
-/// Expires up to `limit` blocks that ended undecided, oldest first. Locked ones are skipped.
+/// Expires up to `limit` blocks that ended undecided, oldest first. Locked ones are skipped, and those of closed tenants,
+/// which may be being erased.
 ///
 /// # Errors
 /// When the database refuses.
@@ -64,11 +67,12 @@ pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Past>, sq
         r#"
         update blocks block set status = 'expired', version = version + 1
         from (
-            select tenant_id, id from blocks
-            where status in ('proposed', 'conflicted') and end_at <= now()
-            order by end_at
+            select b.tenant_id, b.id from blocks b
+            join tenants t on t.id = b.tenant_id and t.status <> 'closed'
+            where b.status in ('proposed', 'conflicted') and b.end_at <= now()
+            order by b.end_at
             limit $1
-            for update skip locked
+            for update of b skip locked
         ) as past
         where block.tenant_id = past.tenant_id and block.id = past.id
         returning block.tenant_id as "tenant: TenantId", block.user_id as "user: UserId", block.id as "id: BlockId",
