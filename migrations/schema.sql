@@ -9,15 +9,22 @@ create or replace function approvals_of_user(of_tenant uuid, of_user uuid)
  stable
  set search_path to 'pg_catalog', 'public'
 as $function$
+    with emails as materialized (select message_id from emails_of_user(of_tenant, of_user))
     select a.id from approvals a where a.tenant_id = of_tenant and a.requested_by = of_user
     union
     select d.approval_id from drafts d where d.tenant_id = of_tenant and d.user_id = of_user
     union
+    select d.approval_id from drafts d join emails on d.tenant_id = of_tenant and d.message_id = emails.message_id
+    union
     select b.approval_id from blocks b where b.tenant_id = of_tenant and b.user_id = of_user and b.approval_id is not null
     union
-    select p.approval_id from proposed_actions p
-    where p.tenant_id = of_tenant and p.approval_id is not null
-        and p.message_id in (select message_id from emails_of_user(of_tenant, of_user))
+    select b.approval_id from emails
+    join inbox_items i on i.tenant_id = of_tenant and i.message_id = emails.message_id
+    join blocks b on b.tenant_id = of_tenant and b.inbox_item_id = i.id
+    where b.approval_id is not null
+    union
+    select p.approval_id from proposed_actions p join emails on p.tenant_id = of_tenant and p.message_id = emails.message_id
+    where p.approval_id is not null
 $function$;
 
 create or replace function audit_entries_of(batch audit_batches)
@@ -150,6 +157,26 @@ begin
     ), worker, lease);
 end $function$;
 
+create or replace function effects_of_user(of_tenant uuid, of_user uuid)
+ returns table(effect_id uuid)
+ language sql
+ stable
+ set search_path to 'pg_catalog', 'public'
+as $function$
+    select e.id from effects e
+    join connections c on c.tenant_id = e.tenant_id and c.id = e.connection_id
+    where e.tenant_id = of_tenant and c.user_id = of_user and c.provider <> 'webhook'
+    union
+    select e.id from effects e
+    join approvals_of_user(of_tenant, of_user) a on e.tenant_id = of_tenant and e.approval_id = a.approval_id
+    union
+    select e.id from effects e
+    join emails_of_user(of_tenant, of_user) m on e.tenant_id = of_tenant and e.message_id = m.message_id
+    union
+    select e.id from effects e
+    join jobs_of_user(of_tenant, of_user) j on e.tenant_id = of_tenant and e.job_id = j.job_id
+$function$;
+
 create or replace function emails_of_user(of_tenant uuid, of_user uuid)
  returns table(message_id uuid)
  language sql
@@ -169,9 +196,10 @@ as $function$
         union
         select d.message_id, d.user_id from digest_entries d where d.tenant_id = of_tenant
         union
-        select f.message_id, c.user_id
+        select m.id, c.user_id
         from fetched_emails f
         join connections c on c.tenant_id = f.tenant_id and c.id = f.connection_id
+        join messages m on m.tenant_id = f.tenant_id and m.content_hash = f.content_hash
         where f.tenant_id = of_tenant
     )
     select h.message_id from held h where h.user_id = of_user and h.message_id is not null
@@ -189,15 +217,16 @@ declare
     decided uuid[];
     work uuid[];
     accounts uuid[];
-    own uuid[];
+    done uuid[];
+    history uuid[];
 begin
     -- All of them before anything is deleted: each is found by rows of the others.
     select coalesce(array_agg(message_id), '{}') into emails from emails_of_user(of_tenant, of_user);
     select coalesce(array_agg(approval_id), '{}') into decided from approvals_of_user(of_tenant, of_user);
     select coalesce(array_agg(job_id), '{}') into work from jobs_of_user(of_tenant, of_user);
+    select coalesce(array_agg(effect_id), '{}') into done from effects_of_user(of_tenant, of_user);
+    select coalesce(array_agg(entry_id), '{}') into history from history_of_user(of_tenant, of_user);
     select coalesce(array_agg(id), '{}') into accounts from connections where tenant_id = of_tenant and user_id = of_user;
-    select coalesce(array_agg(id), '{}') into own from connections
-        where tenant_id = of_tenant and user_id = of_user and provider <> 'webhook';
 
     delete from llm_checkpoints where tenant_id = of_tenant and job_id = any (work);
     delete from job_events where tenant_id = of_tenant and job_id = any (work);
@@ -207,25 +236,15 @@ begin
     delete from llm_batch_items where tenant_id = of_tenant and job_id = any (work);
     delete from request_keys where tenant_id = of_tenant and actor_id = of_user;
 
-    delete from judgement_corrections where tenant_id = of_tenant and (user_id = of_user or approval_id = any (decided));
     perform set_config('postroom.erased_tenant', of_tenant::text, true);
-    delete from draft_versions v using drafts d
-        where d.tenant_id = of_tenant and d.user_id = of_user and v.tenant_id = d.tenant_id and v.draft_id = d.id;
-    delete from history_entries h
-        where h.tenant_id = of_tenant and (h.user_id = of_user or h.object_id = any (decided) or h.object_id in (
-            select d.id from drafts d where d.tenant_id = of_tenant and d.user_id = of_user
-            union all
-            select f.id from follow_ups f where f.tenant_id = of_tenant and f.user_id = of_user
-            union all
-            select i.id from inbox_items i where i.tenant_id = of_tenant and i.owner_id = of_user
-            union all
-            select b.id from blocks b where b.tenant_id = of_tenant and b.user_id = of_user
-            union all
-            select m.id from memory_items m where m.tenant_id = of_tenant and m.user_id = of_user));
+    delete from history_entries where tenant_id = of_tenant and id = any (history);
     perform set_config('postroom.erased_tenant', '', true);
-    delete from drafts where tenant_id = of_tenant and user_id = of_user;
+    delete from judgement_corrections where tenant_id = of_tenant and user_id = of_user;
+    perform forget_digests(of_tenant, emails, decided);
+    perform forget_approvals(of_tenant, decided);
+    perform forget_effects(of_tenant, done);
     delete from blocks where tenant_id = of_tenant and user_id = of_user;
-    update blocks b set inbox_item_id = null
+    update blocks b set inbox_item_id = null, title = 'A forgotten email', version = version + 1
         where b.tenant_id = of_tenant and b.inbox_item_id in (
             select i.id from inbox_items i where i.tenant_id = of_tenant and i.owner_id = of_user);
     delete from follow_ups where tenant_id = of_tenant and user_id = of_user;
@@ -233,12 +252,6 @@ begin
     delete from digests where tenant_id = of_tenant and user_id = of_user;
     delete from inbox_items where tenant_id = of_tenant and owner_id = of_user;
     delete from own_messages where tenant_id = of_tenant and user_id = of_user;
-    update approvals
-        set title = 'Forgotten', summary = '', payload = '{}', rationale = null, failure_message = null,
-            status = case when status in ('proposed', 'editing') then 'expired' else status end, version = version + 1
-        where tenant_id = of_tenant and id = any (decided);
-    update effects set rendered = null, receipt = null, before_image = null
-        where tenant_id = of_tenant and (connection_id = any (own) or approval_id = any (decided) or job_id = any (work));
     perform forget_emails(of_tenant, emails);
 
     delete from memory_items where tenant_id = of_tenant and user_id = of_user;
@@ -288,48 +301,128 @@ begin
         returning finished_jobs.tenant_id, finished_jobs.id, finished_jobs.attempt;
 end $function$;
 
+create or replace function forget_approvals(of_tenant uuid, old uuid[])
+ returns void
+ language plpgsql
+ set search_path to 'pg_catalog', 'public'
+as $function$
+declare
+    written uuid[];
+begin
+    select coalesce(array_agg(id), '{}') into written from drafts where tenant_id = of_tenant and approval_id = any (old);
+    perform forget_history(of_tenant, old || written);
+    perform forget_effects(of_tenant, array(
+        select id from effects where tenant_id = of_tenant and approval_id = any (old)));
+    -- They quote the sender and the subject.
+    delete from judgement_corrections where tenant_id = of_tenant and approval_id = any (old);
+    perform set_config('postroom.erased_tenant', of_tenant::text, true);
+    delete from draft_versions where tenant_id = of_tenant and draft_id = any (written);
+    perform set_config('postroom.erased_tenant', '', true);
+    delete from drafts where tenant_id = of_tenant and id = any (written);
+    update approvals
+        set title = 'Forgotten', summary = '', payload = '{}', rationale = null, failure_message = null,
+            status = case when status in ('proposed', 'editing') then 'expired' else status end, version = version + 1
+        where tenant_id = of_tenant and id = any (old);
+end $function$;
+
+create or replace function forget_digests(of_tenant uuid, emails uuid[], decisions uuid[])
+ returns void
+ language plpgsql
+ set search_path to 'pg_catalog', 'public'
+as $function$
+declare
+    naming uuid[];
+begin
+    -- A digest stores whom it names as text alone, but for the emails that were put off until then. A title has a line of
+    -- its own.
+    select array_agg(found.id) into naming from (
+        select e.digest_id as id from digest_entries e
+        where e.tenant_id = of_tenant and e.message_id = any (emails) and e.digest_id is not null
+        union
+        select d.id from inbox_items named
+        join digests d on d.tenant_id = of_tenant and d.user_id = named.owner_id and d.created_at >= named.created_at
+        join inbox_items shown on shown.tenant_id = of_tenant and shown.id = d.item_id
+        where named.tenant_id = of_tenant and named.message_id = any (emails)
+            and position(E'\n- ' || named.title || E'\n' in shown.rationale || E'\n') > 0
+        union
+        select d.id from approvals named
+        join digests d on d.tenant_id = of_tenant
+            and d.created_at between named.created_at and coalesce(named.decided_at, named.expires_at)
+        join inbox_items shown on shown.tenant_id = of_tenant and shown.id = d.item_id
+        where named.tenant_id = of_tenant and named.id = any (decisions)
+            and position(E'\n- ' || named.title || E'\n' in shown.rationale || E'\n') > 0
+    ) found;
+    if naming is null then
+        return;
+    end if;
+    update inbox_items i set rationale = '' from digests d
+        where d.tenant_id = of_tenant and d.id = any (naming) and i.tenant_id = of_tenant and i.id = d.item_id;
+    -- Effects do not say which digest they sent. Once it was sent, nothing needs the email of one any more.
+    update effects e set rendered = null, receipt = null
+        from digests d
+        join connections c on c.tenant_id = d.tenant_id and c.user_id = d.user_id
+        where d.tenant_id = of_tenant and d.id = any (naming) and e.tenant_id = of_tenant and e.connection_id = c.id
+            and e.type = 'send_digest' and e.rendered is not null and e.created_at >= d.created_at
+            and e.status in ('succeeded', 'bounced', 'failed_permanent', 'compensated', 'compensation_failed');
+    update digests set item_id = null where tenant_id = of_tenant and id = any (naming);
+end $function$;
+
+create or replace function forget_effects(of_tenant uuid, old uuid[])
+ returns void
+ language plpgsql
+ set search_path to 'pg_catalog', 'public'
+as $function$
+begin
+    perform forget_history(of_tenant, old);
+    update effects set rendered = null, receipt = null, before_image = null
+        where tenant_id = of_tenant and id = any (old);
+end $function$;
+
 create or replace function forget_emails(of_tenant uuid, old uuid[])
  returns void
  language plpgsql
  set search_path to 'pg_catalog', 'public'
 as $function$
 declare
+    items uuid[];
+    planned uuid[];
     concerned uuid[];
 begin
+    select coalesce(array_agg(id), '{}') into items from inbox_items where tenant_id = of_tenant and message_id = any (old);
+    select coalesce(array_agg(id), '{}') into planned from blocks where tenant_id = of_tenant and inbox_item_id = any (items);
     select coalesce(array_agg(made.approval_id), '{}') into concerned from (
         select approval_id from drafts where tenant_id = of_tenant and message_id = any (old)
         union
         select approval_id from proposed_actions
         where tenant_id = of_tenant and message_id = any (old) and approval_id is not null
+        union
+        select approval_id from blocks where tenant_id = of_tenant and id = any (planned) and approval_id is not null
     ) made;
-    -- They quote the sender and the subject.
-    delete from judgement_corrections where tenant_id = of_tenant and approval_id = any (concerned);
-    perform set_config('postroom.erased_tenant', of_tenant::text, true);
-    delete from draft_versions v using drafts d
-        where d.tenant_id = of_tenant and d.message_id = any (old) and v.tenant_id = d.tenant_id and v.draft_id = d.id;
-    delete from history_entries h
-        where h.tenant_id = of_tenant and (h.object_id = any (old) or h.object_id = any (concerned) or h.object_id in (
-            select d.id from drafts d where d.tenant_id = of_tenant and d.message_id = any (old)
-            union all
-            select i.id from inbox_items i where i.tenant_id = of_tenant and i.message_id = any (old)
-            union all
-            select e.id from effects e where e.tenant_id = of_tenant and e.message_id = any (old)));
-    perform set_config('postroom.erased_tenant', '', true);
-    delete from drafts where tenant_id = of_tenant and message_id = any (old);
+    perform forget_digests(of_tenant, old, concerned);
+    perform forget_approvals(of_tenant, concerned);
+    perform forget_effects(of_tenant, array(
+        select id from effects where tenant_id = of_tenant and message_id = any (old)));
+    perform forget_history(of_tenant, old || items || planned);
     delete from proposed_actions where tenant_id = of_tenant and message_id = any (old);
-    update approvals
-        set title = 'Forgotten', summary = '', payload = '{}', rationale = null, failure_message = null,
-            status = case status when 'proposed' then 'expired' else status end, version = version + 1
-        where tenant_id = of_tenant and id = any (concerned);
-    update effects set rendered = null, receipt = null, before_image = null
-        where tenant_id = of_tenant and (message_id = any (old) or approval_id = any (concerned));
     delete from triage_results where tenant_id = of_tenant and message_id = any (old);
     delete from own_messages where tenant_id = of_tenant and message_id = any (old);
     delete from task_messages where tenant_id = of_tenant and message_id = any (old);
+    update blocks set title = 'A forgotten email', version = version + 1 where tenant_id = of_tenant and id = any (planned);
     -- Its name is made of the email's content.
     update inbox_items set message_id = null, title = 'A forgotten email', rationale = '', dedupe_key = id::text
-        where tenant_id = of_tenant and message_id = any (old);
+        where tenant_id = of_tenant and id = any (items);
     delete from messages where tenant_id = of_tenant and id = any (old);
+end $function$;
+
+create or replace function forget_history(of_tenant uuid, objects uuid[])
+ returns void
+ language plpgsql
+ set search_path to 'pg_catalog', 'public'
+as $function$
+begin
+    perform set_config('postroom.erased_tenant', of_tenant::text, true);
+    delete from history_entries where tenant_id = of_tenant and object_id = any (objects);
+    perform set_config('postroom.erased_tenant', '', true);
 end $function$;
 
 create or replace function forget_old_emails(of_tenant uuid, at_most integer)
@@ -344,8 +437,9 @@ begin
     select array_agg(found.id) into old from (
         select m.id
         from messages m
-        join tenants t on t.id = m.tenant_id
-        where m.tenant_id = of_tenant and m.received_at < now() - make_interval(days => t.email_retention_days)
+        where m.tenant_id = of_tenant
+            and m.received_at < (select now() - make_interval(days => email_retention_days) from tenants where id = of_tenant)
+            and m.id not in (select named.id from named_by_jobs(of_tenant) named)
             and not exists (
                 select from proposed_actions p
                 join approvals a on a.tenant_id = p.tenant_id and a.id = p.approval_id
@@ -356,7 +450,14 @@ begin
                 join approvals a on a.tenant_id = d.tenant_id and a.id = d.approval_id
                 where d.tenant_id = m.tenant_id and d.message_id = m.id
                     and a.status in ('editing', 'approved', 'executing', 'undoing'))
-        order by m.id
+            and not exists (
+                select from inbox_items i
+                join blocks b on b.tenant_id = i.tenant_id and b.inbox_item_id = i.id
+                left join approvals a on a.tenant_id = b.tenant_id and a.id = b.approval_id
+                where i.tenant_id = m.tenant_id and i.message_id = m.id
+                    and (b.status = 'booked' and b.end_at > now()
+                        or a.status in ('editing', 'approved', 'executing', 'undoing')))
+        order by m.received_at, m.id
         limit at_most
         for update of m skip locked
     ) found;
@@ -366,6 +467,91 @@ begin
     perform forget_emails(of_tenant, old);
     return cardinality(old);
 end $function$;
+
+create or replace function forget_old_writings(of_tenant uuid, at_most integer)
+ returns bigint
+ language plpgsql
+ security definer
+ set search_path to 'pg_catalog', 'public'
+as $function$
+declare
+    before timestamptz;
+    decided uuid[];
+    done uuid[];
+begin
+    select now() - make_interval(days => email_retention_days) into before from tenants where id = of_tenant;
+    decided := array(
+        select a.id from approvals a
+        where a.tenant_id = of_tenant and a.payload <> '{}' and a.created_at < before
+            and greatest(a.created_at, a.decided_at, a.executed_at) < before
+            and (a.status in ('executed', 'failed', 'rejected', 'expired', 'undone')
+                or a.status = 'proposed' and a.expires_at < before)
+            and not exists (
+                select from effects e
+                where e.tenant_id = of_tenant and e.approval_id = a.id
+                    and e.status not in ('succeeded', 'bounced', 'failed_permanent', 'compensated', 'compensation_failed'))
+            and not exists (
+                select from blocks b
+                where b.tenant_id = of_tenant and b.approval_id = a.id and b.status = 'booked' and b.end_at > now())
+            and not exists (
+                select from drafts d
+                where d.tenant_id = of_tenant and d.approval_id = a.id
+                    and (d.updated_at >= before or d.id in (select named.id from named_by_jobs(of_tenant) named)))
+        order by a.created_at
+        limit at_most
+        for update of a skip locked);
+    perform forget_approvals(of_tenant, decided);
+    done := array(
+        select e.id from effects e
+        where e.tenant_id = of_tenant and e.rendered is not null and e.created_at < before and e.updated_at < before
+            and e.status in ('succeeded', 'bounced', 'failed_permanent', 'compensated', 'compensation_failed')
+            and not exists (
+                select from blocks b
+                where b.tenant_id = of_tenant and b.approval_id = e.approval_id and b.status = 'booked' and b.end_at > now())
+        order by e.created_at
+        limit at_most
+        for update of e skip locked);
+    perform forget_effects(of_tenant, done);
+    return cardinality(decided) + cardinality(done);
+end $function$;
+
+create or replace function history_of_user(of_tenant uuid, of_user uuid)
+ returns table(entry_id uuid)
+ language sql
+ stable
+ set search_path to 'pg_catalog', 'public'
+as $function$
+    with emails as materialized (
+        select message_id from emails_of_user(of_tenant, of_user)
+    ), decided as materialized (
+        select approval_id from approvals_of_user(of_tenant, of_user)
+    ), items as materialized (
+        select i.id from inbox_items i where i.tenant_id = of_tenant and i.owner_id = of_user
+        union
+        select i.id from inbox_items i join emails on i.tenant_id = of_tenant and i.message_id = emails.message_id
+    ), objects as (
+        select message_id as id from emails
+        union
+        select approval_id from decided
+        union
+        select d.id from drafts d join decided on d.tenant_id = of_tenant and d.approval_id = decided.approval_id
+        union
+        select effect_id from effects_of_user(of_tenant, of_user)
+        union
+        select id from items
+        union
+        select b.id from blocks b where b.tenant_id = of_tenant and b.user_id = of_user
+        union
+        select b.id from blocks b join items on b.tenant_id = of_tenant and b.inbox_item_id = items.id
+        union
+        select f.id from follow_ups f where f.tenant_id = of_tenant and f.user_id = of_user
+        union
+        select m.id from memory_items m where m.tenant_id = of_tenant and m.user_id = of_user
+    )
+    select h.id from history_entries h where h.tenant_id = of_tenant and h.user_id = of_user
+    union
+    select h.id from history_entries h join objects on h.tenant_id = of_tenant and h.object_id = objects.id
+$function$;
 
 create or replace function jobs_of_user(of_tenant uuid, of_user uuid)
  returns table(job_id uuid, state text)
@@ -394,6 +580,25 @@ as $function$
                 or e.connection_id in (
                     select c.id from connections c
                     where c.tenant_id = of_tenant and c.user_id = of_user and c.provider <> 'webhook')))
+$function$;
+
+create or replace function named_by_jobs(of_tenant uuid)
+ returns table(id uuid)
+ language sql
+ stable
+ set search_path to 'pg_catalog', 'public'
+as $function$
+    select (j.args->>'message_id')::uuid from jobs j where j.tenant_id = of_tenant and j.args->>'message_id' is not null
+    union all
+    select (j.args#>>'{base,draft_id}')::uuid from jobs j where j.tenant_id = of_tenant and j.args->>'base' is not null
+    union all
+    select (action->>'message_id')::uuid from jobs j
+    cross join lateral jsonb_path_query(j.args, '$.work.requested[*]') action
+    where j.tenant_id = of_tenant and j.kind = 'action.execute' and action->>'message_id' is not null
+    union all
+    select r.message_id from jobs j
+    join triage_results r on r.tenant_id = j.tenant_id and r.job_id = (j.args#>>'{work,triaged,job_id}')::uuid
+    where j.tenant_id = of_tenant and j.kind = 'action.execute'
 $function$;
 
 create or replace function refuse_change()
@@ -889,6 +1094,7 @@ create table messages (
     constraint messages_format_check check (format in ('rfc822', 'envelope'))
 );
 create index messages_content_hash on messages (tenant_id, content_hash);
+create index messages_received_at on messages (tenant_id, received_at, id);
 
 -- Messages that a tenant's own users wrote in a thread, one row per message that such a message refers to. A draft for a
 -- thread that its user has written to since is not sent.
@@ -1058,6 +1264,7 @@ create table approvals (
 create index approvals_expiring on approvals (expires_at) where (status = 'proposed');
 create index approvals_in_progress on approvals (decided_at) where (status in ('editing', 'approved', 'executing',
     'undoing'));
+create index approvals_kept on approvals (tenant_id, created_at) where (payload <> '{}'::jsonb);
 create index approvals_open on approvals (tenant_id, created_at, id) where (status = 'proposed');
 
 create table proposed_actions (
@@ -1087,6 +1294,7 @@ create table proposed_actions (
     constraint proposed_actions_gate_check check (gate in ('auto', 'approval', 'denied')),
     constraint proposed_actions_risk_check check (risk in ('low', 'medium', 'high', 'critical'))
 );
+create index proposed_actions_message on proposed_actions (tenant_id, message_id);
 
 -- Users' accounts at mail servers, calendars and webhooks. Their secrets are sealed with keys that only we hold.
 create table connections (
@@ -1151,7 +1359,9 @@ create table effects (
         'retryable', 'unknown', 'reconciling', 'needs_human', 'compensating', 'compensated', 'compensation_failed'))
 );
 create index effects_approval on effects (tenant_id, approval_id) where (approval_id is not null);
+create index effects_message on effects (tenant_id, message_id) where (message_id is not null);
 create index effects_open on effects (updated_at) where (status in ('intent', 'in_flight'));
+create index effects_rendered on effects (tenant_id, created_at) where (rendered is not null);
 create index effects_replies on effects (tenant_id, message_id) where ((type = 'reply') and (rfc_message_id is not
     null));
 create index effects_rfc_message_id on effects (tenant_id, rfc_message_id) where (rfc_message_id is not null);
@@ -1295,6 +1505,7 @@ create table task_messages (
         messages(tenant_id, id),
     constraint task_messages_tenant_id_task_id_fkey foreign key (tenant_id, task_id) references tasks(tenant_id, id)
 );
+create index task_messages_message on task_messages (tenant_id, message_id);
 
 create table contacts (
     tenant_id uuid not null,
@@ -1400,6 +1611,7 @@ create table blocks (
         &&) where ((status in ('accepted', 'booked')))
 );
 create unique index blocks_booking on blocks (tenant_id, approval_id) where (approval_id is not null);
+create index blocks_item on blocks (tenant_id, inbox_item_id) where (inbox_item_id is not null);
 create unique index blocks_open_item on blocks (tenant_id, user_id, inbox_item_id, coalesce(((alternatives_id)::text ||
     plan), '')) where ((inbox_item_id is not null) and (status in ('proposed', 'conflicted')));
 create index blocks_undecided on blocks (end_at) where (status in ('proposed', 'conflicted'));

@@ -14,7 +14,7 @@ use crate::{
 use base::JobId;
 use futures::future::join_all;
 use jobs::{
-    commands::digests::build_digests,
+    commands::{digests::build_digests, tenants::forget::forget_old_emails},
     domain::{MessageId, action::ActionType},
     store::digests,
 };
@@ -238,6 +238,38 @@ async fn words_of_a_digest_are_forgotten_with_the_emails_it_names() {
             "select (select count(*) from inbox_items where rationale like '%Newsletter%')
                  + (select count(*) from effects where type = 'send_digest' and rendered is not null)",
         )
+        .await;
+    assert_eq!(words, 0);
+}
+
+#[tokio::test]
+async fn email_of_a_digest_is_forgotten_with_an_email_that_it_names() {
+    let app = app_with_digest(true).await;
+    let mut worker = app.worker().await;
+    let email = message(&app.client, "Newsletter").await;
+    put_off(&app.client, &email, None).await;
+    time_has_come(&app).await;
+    let sent = "select count(*) from effects where type = 'send_digest' and rendered is not null and status = 'succeeded'";
+    eventually(SOON, async || match app.db.one::<i64>(sent).await {
+        1 => Ok(()),
+        _ => Err("the digest was not sent".to_owned()),
+    })
+    .await;
+    worker.process.kill();
+    app.db
+        .execute(
+            "update tenants set email_retention_days = 7; \
+             update messages set received_at = now() - interval '8 days'",
+        )
+        .await;
+    let forgotten = forget_old_emails(app.db.pool(), app.client.tenant, 10)
+        .await
+        .unwrap();
+    assert_eq!(forgotten, 1);
+    assert_eq!(app.db.one::<i64>(sent).await, 0);
+    let words: i64 = app
+        .db
+        .one("select count(*) from inbox_items where rationale like '%Newsletter%'")
         .await;
     assert_eq!(words, 0);
 }

@@ -1,5 +1,8 @@
 //! A tenant that leaves: it takes its data with it, and nothing of it stays but the proof of what was done.
 
+mod closing;
+mod forgetting;
+
 use crate::{
     connections::connect,
     drafts::seed,

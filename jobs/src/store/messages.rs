@@ -86,6 +86,25 @@ pub async fn forget_old(
     .await
 }
 
+/// Forgets up to `limit` approvals, and as many effects, that ended before the tenant's retention of emails began, with
+/// their drafts; returns how many. Those of emails that the tenant wrote first name no email.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget_old_writings(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    limit: i32,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select forget_old_writings($1, $2) as "forgotten!""#,
+        tenant.0,
+        limit,
+    )
+    .fetch_one(conn)
+    .await
+}
+
 /// # Errors
 /// When the database does not answer.
 pub async fn exists(

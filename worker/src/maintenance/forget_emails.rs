@@ -1,15 +1,16 @@
 //! Forgets the emails of tenants that keep them for a time only, tenant after tenant.
 
 use async_trait::async_trait;
-use base::TenantId;
+use base::{TenantId, telemetry::chain};
 use jobs::{
-    commands::tenants::forget::forget_old_emails,
+    commands::tenants::forget::{forget_old_emails, forget_old_writings},
     store::{digests, tenants},
 };
 use queue::{
     operate::retention::Backlog,
     runtime::duty::{Duty, DutyContext, RETENTION_BUDGET, delete_in_batches},
 };
+use sqlx::PgPool;
 use std::{
     sync::Mutex,
     time::{Duration, Instant},
@@ -68,14 +69,36 @@ impl Duty for ForgetEmails {
                 backlog = Backlog::Some;
                 break;
             }
-            let left =
-                delete_in_batches(until, BATCH, || forget_old_emails(pool, tenant, BATCH)).await?;
-            digests::forget_old(&mut *pool.acquire().await?, tenant).await?;
+            // Before the work: the next run begins behind a tenant that failed, too.
             self.served(tenant);
-            backlog = backlog.and(left);
+            match forget_of(pool, tenant, until).await {
+                Ok(left) => backlog = backlog.and(left),
+                Err(error) if error.as_database_error().is_some() => {
+                    tracing::error!(
+                        tenant.id = %tenant,
+                        error = chain(&error),
+                        "could not forget the old emails of tenant {tenant}; the next run tries again"
+                    );
+                    backlog = Backlog::Some;
+                }
+                // Without the database, none of the others can be served either.
+                Err(error) => return Err(error),
+            }
         }
         context.report(self.name(), backlog).await
     }
+}
+
+async fn forget_of(
+    pool: &PgPool,
+    tenant: TenantId,
+    until: Instant,
+) -> Result<Backlog, sqlx::Error> {
+    let emails = delete_in_batches(until, BATCH, || forget_old_emails(pool, tenant, BATCH)).await?;
+    let writings =
+        delete_in_batches(until, BATCH, || forget_old_writings(pool, tenant, BATCH)).await?;
+    digests::forget_old(&mut *pool.acquire().await?, tenant).await?;
+    Ok(emails.and(writings))
 }
 
 #[cfg(test)]
