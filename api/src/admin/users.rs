@@ -49,10 +49,13 @@ pub enum UserCommand {
         #[command(flatten)]
         user: NamedUser,
     },
-    /// Print all that is a user's as JSON Lines, without secrets.
+    /// Print all that is a user's, and what erasing them would delete, as JSON Lines, without secrets.
     Export {
+        /// The tenant's short name.
+        #[arg(long)]
+        tenant: TenantSlug,
         #[command(flatten)]
-        user: NamedUser,
+        person: Person,
     },
     /// Remove a user and delete all that is theirs for good, but for the audit log. Needs the role that owns the tables.
     Erase {
@@ -121,11 +124,22 @@ pub(super) async fn run(pool: &PgPool, command: UserCommand) -> anyhow::Result<(
             .await?;
             print(&format!("user {id} is removed"))
         }
-        UserCommand::Export { user } => {
-            let (actor, id) = find(pool, &user).await?;
-            export_user(pool, actor.tenant(), id, |line| print(&line)).await
+        UserCommand::Export { tenant, person } => {
+            let (actor, id) = find_person(pool, tenant, person).await?;
+            let rows = export_user(pool, actor.tenant(), id, |line| print(&line)).await?;
+            anyhow::ensure!(rows > 0, "the tenant has no such user");
+            Ok(())
         }
-        UserCommand::Erase { tenant, person } => erase(pool, tenant, person).await,
+        UserCommand::Erase { tenant, person } => {
+            let (actor, id) = find_person(pool, tenant, person).await?;
+            let emails = announced(pool, async |notifier| {
+                erase_user(pool, notifier, actor, id).await
+            })
+            .await?;
+            print(&format!(
+                "user {id} is erased, with {emails} email(s) of their mailbox"
+            ))
+        }
         UserCommand::ResetSecondFactor { user } => {
             let (actor, id) = find(pool, &user).await?;
             let had_one = announced(pool, async |notifier| {
@@ -148,24 +162,6 @@ pub(super) async fn run(pool: &PgPool, command: UserCommand) -> anyhow::Result<(
             print(created.token.expose())
         }
     }
-}
-
-async fn erase(pool: &PgPool, tenant: TenantSlug, person: Person) -> anyhow::Result<()> {
-    let (actor, id) = match person.email {
-        Some(email) => find(pool, &NamedUser { tenant, email }).await?,
-        None => {
-            let id = person.id.context("give --email or --id")?;
-            let tenant = tenant_id(pool, &tenant).await?;
-            (TenantActor::Shell { tenant }, id)
-        }
-    };
-    let emails = announced(pool, async |notifier| {
-        erase_user(pool, notifier, actor, id).await
-    })
-    .await?;
-    print(&format!(
-        "user {id} is erased, with {emails} email(s) of their mailbox"
-    ))
 }
 
 async fn list(pool: &PgPool, tenant: &TenantSlug) -> anyhow::Result<()> {
@@ -217,6 +213,22 @@ async fn find(pool: &PgPool, named: &NamedUser) -> anyhow::Result<(TenantActor<'
             )
         })?;
     Ok((TenantActor::Shell { tenant }, user))
+}
+
+/// Finds the user with an address. An id is taken as it is: users who were removed are not listed.
+async fn find_person(
+    pool: &PgPool,
+    tenant: TenantSlug,
+    person: Person,
+) -> anyhow::Result<(TenantActor<'static>, UserId)> {
+    match person.email {
+        Some(email) => find(pool, &NamedUser { tenant, email }).await,
+        None => {
+            let id = person.id.context("give --email or --id")?;
+            let tenant = tenant_id(pool, &tenant).await?;
+            Ok((TenantActor::Shell { tenant }, id))
+        }
+    }
 }
 
 fn role(text: &str) -> Result<Role, String> {

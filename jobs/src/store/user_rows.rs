@@ -1,6 +1,7 @@
 //! All that is a person's, in whatever table: listed for an export and deleted by an erasure.
 //!
-//! The functions `emails_of_user`, `approvals_of_user` and `jobs_of_user` know which emails, approvals and jobs are a person's.
+//! The functions `emails_of_user`, `approvals_of_user`, `jobs_of_user`, `effects_of_user` and `history_of_user` know what is a
+//! person's, for both.
 
 use crate::domain::UserId;
 use base::TenantId;
@@ -54,6 +55,15 @@ pub fn rows(
 ) -> BoxStream<'_, Result<(String, String), sqlx::Error>> {
     sqlx::query!(
         r#"
+        with emails as materialized (
+            select message_id from emails_of_user($1, $2)
+        ), decided as materialized (
+            select approval_id from approvals_of_user($1, $2)
+        ), work as materialized (
+            select job_id from jobs_of_user($1, $2)
+        ), accounts as materialized (
+            select id as connection_id from connections where tenant_id = $1 and user_id = $2
+        )
         select 'users' as "table!", (to_jsonb(t) - 'password_hash')::text as "row!"
         from users t where t.tenant_id = $1 and t.id = $2
         union all
@@ -64,23 +74,51 @@ pub fn rows(
         select 'connections', (to_jsonb(t) - array['secret', 'key_id'])::text
         from connections t where t.tenant_id = $1 and t.user_id = $2
         union all
-        select 'messages', to_jsonb(t)::text
-        from messages t where t.tenant_id = $1 and t.id in (select message_id from emails_of_user($1, $2))
+        select 'messages', to_jsonb(t)::text from messages t join emails on t.id = emails.message_id where t.tenant_id = $1
         union all
-        select 'triage_results', to_jsonb(t)::text
-        from triage_results t where t.tenant_id = $1 and t.message_id in (select message_id from emails_of_user($1, $2))
+        select 'triage_results', to_jsonb(t)::text from triage_results t join emails using (message_id) where t.tenant_id = $1
         union all
-        select 'drafts', to_jsonb(t)::text from drafts t where t.tenant_id = $1 and t.user_id = $2
+        select 'proposed_actions', to_jsonb(t)::text
+        from proposed_actions t join emails using (message_id) where t.tenant_id = $1
+        union all
+        select 'task_messages', to_jsonb(t)::text from task_messages t join emails using (message_id) where t.tenant_id = $1
+        union all
+        select 'thread_answers', to_jsonb(t)::text from thread_answers t join emails using (message_id) where t.tenant_id = $1
+        union all
+        select 'own_messages', to_jsonb(t)::text
+        from own_messages t
+        where t.tenant_id = $1 and (t.user_id = $2 or t.message_id in (select message_id from emails))
+        union all
+        select 'drafts', to_jsonb(t)::text from drafts t join decided using (approval_id) where t.tenant_id = $1
         union all
         select 'draft_versions', to_jsonb(t)::text
         from draft_versions t
         join drafts d on d.tenant_id = t.tenant_id and d.id = t.draft_id
-        where d.tenant_id = $1 and d.user_id = $2
+        join decided using (approval_id)
+        where t.tenant_id = $1
         union all
         select 'approvals', to_jsonb(t)::text
-        from approvals t where t.tenant_id = $1 and t.id in (select approval_id from approvals_of_user($1, $2))
+        from approvals t join decided on t.id = decided.approval_id where t.tenant_id = $1
         union all
-        select 'inbox_items', to_jsonb(t)::text from inbox_items t where t.tenant_id = $1 and t.owner_id = $2
+        select 'judgement_corrections', to_jsonb(t)::text
+        from judgement_corrections t
+        where t.tenant_id = $1 and (t.user_id = $2 or t.approval_id in (select approval_id from decided))
+        union all
+        select 'effects', to_jsonb(t)::text
+        from effects t join effects_of_user($1, $2) mine on t.id = mine.effect_id where t.tenant_id = $1
+        union all
+        select 'history_entries', to_jsonb(t)::text
+        from history_entries t join history_of_user($1, $2) mine on t.id = mine.entry_id where t.tenant_id = $1
+        union all
+        select 'inbox_items', to_jsonb(t)::text
+        from inbox_items t
+        where t.tenant_id = $1 and (t.owner_id = $2 or t.message_id in (select message_id from emails))
+        union all
+        select 'blocks', to_jsonb(t)::text
+        from blocks t
+        left join inbox_items i on i.tenant_id = t.tenant_id and i.id = t.inbox_item_id
+        where t.tenant_id = $1
+            and (t.user_id = $2 or i.owner_id = $2 or i.message_id in (select message_id from emails))
         union all
         select 'follow_ups', to_jsonb(t)::text from follow_ups t where t.tenant_id = $1 and t.user_id = $2
         union all
@@ -88,51 +126,26 @@ pub fn rows(
         union all
         select 'digest_entries', to_jsonb(t)::text from digest_entries t where t.tenant_id = $1 and t.user_id = $2
         union all
-        select 'blocks', to_jsonb(t)::text from blocks t where t.tenant_id = $1 and t.user_id = $2
-        union all
         select 'memory_items', to_jsonb(t)::text from memory_items t where t.tenant_id = $1 and t.user_id = $2
         union all
-        select 'judgement_corrections', to_jsonb(t)::text
-        from judgement_corrections t where t.tenant_id = $1 and t.user_id = $2
-        union all
-        select 'history_entries', to_jsonb(t)::text from history_entries t where t.tenant_id = $1 and t.user_id = $2
-        union all
-        select 'proposed_actions', to_jsonb(t)::text
-        from proposed_actions t where t.tenant_id = $1 and t.message_id in (select message_id from emails_of_user($1, $2))
-        union all
-        select 'own_messages', to_jsonb(t)::text from own_messages t where t.tenant_id = $1 and t.user_id = $2
-        union all
-        select 'effects', to_jsonb(t)::text
-        from effects t
-        where t.tenant_id = $1 and (
-            t.connection_id in (
-                select id from connections c where c.tenant_id = $1 and c.user_id = $2 and c.provider <> 'webhook')
-            or t.approval_id in (select approval_id from approvals_of_user($1, $2))
-            or t.job_id in (select job_id from jobs_of_user($1, $2)))
-        union all
         select 'mailbox_watches', to_jsonb(t)::text
-        from mailbox_watches t
-        join connections c on c.tenant_id = t.tenant_id and c.id = t.connection_id
-        where t.tenant_id = $1 and c.user_id = $2
+        from mailbox_watches t join accounts using (connection_id) where t.tenant_id = $1
+        union all
+        select 'watched_folders', to_jsonb(t)::text
+        from watched_folders t join accounts using (connection_id) where t.tenant_id = $1
         union all
         select 'fetched_emails', to_jsonb(t)::text
-        from fetched_emails t
-        join connections c on c.tenant_id = t.tenant_id and c.id = t.connection_id
-        where t.tenant_id = $1 and c.user_id = $2
+        from fetched_emails t join accounts using (connection_id) where t.tenant_id = $1
         union all
         select 'subscriptions', to_jsonb(t)::text
-        from subscriptions t
-        join connections c on c.tenant_id = t.tenant_id and c.id = t.connection_id
-        where t.tenant_id = $1 and c.user_id = $2
+        from subscriptions t join accounts using (connection_id) where t.tenant_id = $1
         union all
-        select 'job_attempts', to_jsonb(t)::text
-        from job_attempts t where t.tenant_id = $1 and t.job_id in (select job_id from jobs_of_user($1, $2))
+        select 'job_attempts', to_jsonb(t)::text from job_attempts t join work using (job_id) where t.tenant_id = $1
         union all
-        select 'job_events', to_jsonb(t)::text
-        from job_events t where t.tenant_id = $1 and t.job_id in (select job_id from jobs_of_user($1, $2))
+        select 'job_events', to_jsonb(t)::text from job_events t join work using (job_id) where t.tenant_id = $1
         union all
         select 'finished_jobs', to_jsonb(t)::text
-        from finished_jobs t where t.tenant_id = $1 and t.id in (select job_id from jobs_of_user($1, $2))
+        from finished_jobs t join work on t.id = work.job_id where t.tenant_id = $1
         "#,
         tenant.0,
         user.0,

@@ -203,6 +203,156 @@ async fn erased_person_leaves_none_of_their_words_and_a_colleague_keeps_all_of_t
     assert!(!unknown.status.success(), "the address is forgotten");
 }
 
+/// Tables of which an export has nothing: what opens something, or is of no use elsewhere.
+const NOT_EXPORTED: [&str; 9] = [
+    "job_keys",
+    "llm_answers",
+    "llm_batch_items",
+    "llm_checkpoints",
+    "password_resets",
+    "recovery_codes",
+    "request_keys",
+    "second_factors",
+    "session_tokens",
+];
+
+/// All rows of all tables that an export may have, without secrets.
+async fn exportable(db: &TestDb) -> Vec<(String, Value)> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select table_name::text from information_schema.tables
+         where table_schema = 'public' and table_type = 'BASE TABLE'",
+    )
+    .fetch_all(db.pool())
+    .await
+    .unwrap();
+    let mut all = Vec::new();
+    for table in tables {
+        if NOT_EXPORTED.contains(&table.as_str()) {
+            continue;
+        }
+        let sql = format!(
+            "select to_jsonb(t) - array['secret', 'key_id', 'password_hash'] from \"{table}\" t"
+        );
+        let rows: Vec<Value> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .fetch_all(db.pool())
+            .await
+            .unwrap();
+        all.extend(rows.into_iter().map(|row| (table.clone(), row)));
+    }
+    all
+}
+
+#[tokio::test]
+async fn export_of_a_removed_person_has_each_row_that_erasing_them_deletes_or_changes() {
+    let db = TestDb::new().await;
+    let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", KEYS)]).await;
+    let owner = api.sign_in(&db).await;
+    let leaver = owner.colleague(&db, Role::Member).await;
+    let colleague = owner.colleague(&db, Role::Member).await;
+    let variables = [("LLM_TESTING_MODE", "true"), ("CREDENTIAL_KEYS", KEYS)];
+    let mut worker = Worker::spawn_with(&db, &variables).await;
+    let gone = fill(&db, &leaver, GONE).await;
+    let stays = fill(&db, &colleague, STAYS).await;
+    worker.process.kill();
+    // A colleague corrected a judgement of theirs, and something was noted about their draft without their name.
+    db.execute(&format!(
+        "insert into judgement_corrections (tenant_id, approval_id, user_id, kind, action_type, proposed)
+         select tenant_id, approval_id, '{stays}', 'rejected', 'send', '{GONE}' from drafts where user_id = '{gone}'
+         on conflict do nothing;
+         insert into history_entries (tenant_id, id, verb, object_kind, object_id, rationale)
+         select tenant_id, gen_random_uuid(), 'created', 'draft', id, '{GONE}' from drafts where user_id = '{gone}'"
+    ))
+    .await;
+    let url = db.url();
+    let slug = format!("t-{}", owner.tenant.0.simple());
+    let address = format!("{GONE}@postroom.example");
+    let removed = admin(
+        &url,
+        &["user", "remove", "--tenant", &slug, "--email", &address],
+    )
+    .await;
+    assert!(removed.status.success(), "{}", removed.stderr);
+    let id = gone.to_string();
+    let named = ["--tenant", &slug, "--id", &id];
+
+    let export = admin(&url, &[&["user", "export"], &named[..]].concat()).await;
+    assert!(export.status.success(), "{}", export.stderr);
+    let exported: Vec<(String, Value)> = export
+        .stdout
+        .lines()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            let table = line["table"].as_str().unwrap().to_owned();
+            (table, line["row"].clone())
+        })
+        .collect();
+    let before = exportable(&db).await;
+    let erased = admin(&url, &[&["user", "erase"], &named[..]].concat()).await;
+    assert!(erased.status.success(), "{}", erased.stderr);
+    let after = exportable(&db).await;
+    let missing: Vec<_> = before
+        .iter()
+        .filter(|row| !after.contains(row) && !exported.contains(row))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "add them to store::user_rows: {missing:#?}"
+    );
+    let nobody = owner.tenant.to_string();
+    let unknown = ["user", "export", "--tenant", &slug, "--id", &nobody];
+    let unknown = admin(&url, &unknown).await;
+    assert!(
+        unknown.stderr.contains("no such user"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+/// The email that two mailboxes have: one copy is stored, which the colleague's mailbox names by another id.
+async fn shared_email(db: &TestDb, (first, second): (UserId, UserId)) {
+    for (user, id) in [(first, "stored"), (second, "dropped")] {
+        db.execute(&format!(
+            "with account as (
+                 insert into connections (tenant_id, id, user_id, provider, address, settings, secret, key_id)
+                 select tenant_id, gen_random_uuid(), id, 'imap_smtp', email, '{{}}', 'x', 'k1' from users where id = '{user}'
+                 returning tenant_id, id)
+             insert into fetched_emails (tenant_id, connection_id, content_hash, message_id)
+             select tenant_id, id, sha256('{STAYS} both'), md5('{id}')::uuid from account"
+        ))
+        .await;
+    }
+    db.execute(&format!(
+        "insert into messages (tenant_id, id, format, source, content_hash)
+         select tenant_id, md5('stored')::uuid, 'rfc822', '{STAYS} both', sha256('{STAYS} both') from users where id = '{first}'"
+    ))
+    .await;
+}
+
+#[tokio::test]
+async fn email_that_a_colleague_s_mailbox_has_too_is_not_erased() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let owner = api.sign_in(&db).await;
+    let leaver = owner.colleague(&db, Role::Member).await;
+    let colleague = owner.colleague(&db, Role::Member).await;
+    let users = (
+        super::user_of(&db, &leaver).await,
+        super::user_of(&db, &colleague).await,
+    );
+    shared_email(&db, users).await;
+    let slug = format!("t-{}", owner.tenant.0.simple());
+    for (user, left) in [(users.0, 1), (users.1, 0)] {
+        let id = user.to_string();
+        let erased = admin(
+            &db.url(),
+            &["user", "erase", "--tenant", &slug, "--id", &id],
+        )
+        .await;
+        assert!(erased.status.success(), "{}", erased.stderr);
+        assert_eq!(count(&db, "messages").await, left, "of the last one it is");
+    }
+}
+
 #[tokio::test]
 async fn row_that_still_names_an_erased_person_is_of_the_audit_log_or_says_who_did_something() {
     let db = TestDb::new().await;

@@ -71,7 +71,8 @@ pub async fn erase_user(
     Ok(emails)
 }
 
-/// Passes what [`erase_user`] would delete to `line`, each row as one line of JSON, from one snapshot. Secrets are left out.
+/// Passes what [`erase_user`] would delete to `line`, each row as one line of JSON, from one snapshot, and returns how many
+/// there were: none if the tenant never had the user. Secrets are left out, and what is of no use elsewhere.
 ///
 /// # Errors
 /// If the database does not answer, or `line` fails.
@@ -80,13 +81,15 @@ pub async fn export_user<E: From<sqlx::Error>>(
     tenant: TenantId,
     user: UserId,
     mut line: impl FnMut(String) -> Result<(), E>,
-) -> Result<(), E> {
+) -> Result<u64, E> {
     let mut tx = pool.begin().await?;
     tenant_rows::read_one_snapshot(&mut tx).await?;
     let mut rows = user_rows::rows(&mut tx, tenant, user);
+    let mut exported = 0;
     while let Some(row) = rows.next().await {
         let (table, row) = row?;
         line(tenant_rows::exported(&table, &row))?;
+        exported += 1;
     }
-    Ok(())
+    Ok(exported)
 }
