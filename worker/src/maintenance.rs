@@ -240,7 +240,8 @@ impl Duty for Maintenance {
             | Task::Remind
             | Task::BuildDigests
             | Task::DeliverEvents
-            | Task::SealAudit => false,
+            | Task::SealAudit
+            | Task::CancelJobsOfClosed => false,
         }
     }
 
