@@ -1,10 +1,13 @@
 //! The API's configuration from the environment: read only here, all faults reported together.
 
-use crate::{proxies::TrustedProxies, server::tls::TlsFiles};
+use crate::{
+    proxies::TrustedProxies,
+    server::tls::{Tls, TlsFiles},
+};
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
-    telemetry,
+    telemetry::{self, chain},
 };
 use jobs::{
     domain::{invite::TenantSlug, session::SessionLifetime},
@@ -100,13 +103,7 @@ impl ApiConfig {
         env.refuse_dev_mode();
         let pool = PoolConfig::from_env(&mut env, "postroom-api");
         let listen = pool.for_listening(&mut env);
-        let sessions = SessionLifetime {
-            idle: env.seconds(IDLE),
-            absolute: env.seconds(ABSOLUTE),
-        };
-        if sessions.idle > sessions.absolute {
-            env.fault(IDLE, "is longer than SESSION_ABSOLUTE_SECONDS");
-        }
+        let sessions = sessions(&mut env);
         let operator_tenant = operator_tenant(&mut env);
         let config = Self {
             pool,
@@ -118,18 +115,44 @@ impl ApiConfig {
             trusted_proxies: trusted_proxies(&mut env),
             tls: tls_files(&mut env),
             keys: KeyRing::from_env(&mut env),
-            log: env.text(telemetry::LOG),
+            log: telemetry::directives(&mut env),
         };
         env.finish(config)
     }
 }
 
+fn sessions(env: &mut Env) -> SessionLifetime {
+    let is_idle_set = env.optional(IDLE).is_some();
+    let (mut idle, absolute) = (env.seconds(IDLE), env.seconds(ABSOLUTE));
+    if idle > absolute {
+        if is_idle_set {
+            env.fault(IDLE, "is longer than SESSION_ABSOLUTE_SECONDS");
+        }
+        idle = absolute;
+    }
+    SessionLifetime { idle, absolute }
+}
+
 fn tls_files(env: &mut Env) -> Option<TlsFiles> {
     match (env.optional(TLS_CERTIFICATE), env.optional(TLS_KEY)) {
-        (Some(certificate), Some(key)) => Some(TlsFiles {
-            certificate: certificate.into(),
-            key: key.into(),
-        }),
+        (Some(certificate), Some(key)) => {
+            let files = TlsFiles {
+                certificate: certificate.into(),
+                key: key.into(),
+            };
+            // Read again at the start; here only so that their fault stands beside the others.
+            if let Err(error) = Tls::load(files.clone()) {
+                env.fault(
+                    if error.is_of_key() {
+                        TLS_KEY
+                    } else {
+                        TLS_CERTIFICATE
+                    },
+                    chain(&error),
+                );
+            }
+            Some(files)
+        }
         (None, None) => None,
         (Some(_), None) => {
             env.fault(TLS_KEY, "is needed with API_TLS_CERTIFICATE");
@@ -178,7 +201,9 @@ mod tests {
             ("SESSION_IDLE_SECONDS", "900"),
             ("SESSION_ABSOLUTE_SECONDS", "600"),
             ("TRUSTED_PROXIES", "10.0.0.0/8,sekret"),
-            ("API_TLS_KEY", "sekret"),
+            ("API_TLS_CERTIFICATE", "/sekret/tls.pem"),
+            ("API_TLS_KEY", "/sekret/tls.key"),
+            ("RUST_LOG", "sekret=sekret"),
         ]);
         let error = ApiConfig::from_env(env).unwrap_err();
         let names: Vec<&str> = error.faults.iter().map(|fault| fault.name).collect();
@@ -192,9 +217,26 @@ mod tests {
                 "API_ADDR",
                 "API_OPS_ADDR",
                 "TRUSTED_PROXIES",
-                "API_TLS_CERTIFICATE"
+                "API_TLS_CERTIFICATE",
+                "RUST_LOG"
             ]
         );
         assert!(!error.to_string().to_lowercase().contains("sekret"));
+    }
+
+    #[test]
+    fn default_of_idle_sessions_is_no_longer_than_a_session_may_last() {
+        let url = ("DATABASE_URL", "postgres://postroom@localhost/postroom");
+        let sessions = |vars: &[(&'static str, &'static str)]| {
+            let env = Env::from_vars(vars.iter().copied().chain([url]));
+            ApiConfig::from_env(env).map(|config| config.sessions.idle.as_secs())
+        };
+        assert_eq!(sessions(&[]), Ok(1800));
+        assert_eq!(sessions(&[("SESSION_ABSOLUTE_SECONDS", "600")]), Ok(600));
+        let both = [
+            ("SESSION_ABSOLUTE_SECONDS", "600"),
+            ("SESSION_IDLE_SECONDS", "900"),
+        ];
+        assert!(sessions(&both).is_err());
     }
 }

@@ -140,6 +140,7 @@ async fn all_faults_are_reported_together_and_no_value_is_printed() {
         ("WORKER_OPS_ADDR", SECRET),
         ("WORKER_SLOTS", SECRET),
         ("WORKER_LEASE_SECONDS", "-1"),
+        ("RUST_LOG", "hunter2-canary=hunter2-canary"),
         ("LLM_TESTING_MODE", SECRET),
     ];
     let said = refused("postroom-worker", &variables).await;

@@ -50,7 +50,7 @@ const POLL: Variable = Variable::with_default(
 const RETENTION: Variable = Variable::with_default(
     "JOB_RETENTION_SECONDS",
     "2592000",
-    "How long finished jobs are kept",
+    "How long finished jobs are kept; at least 3600, except with `LLM_TESTING_MODE=true`",
 );
 const DRAFT_FLOOR: Variable = Variable::with_default(
     "DRAFT_MIN_CONFIDENCE",
@@ -210,7 +210,7 @@ impl WorkerConfig {
                 grace: env.seconds(GRACE),
                 poll: env.seconds(POLL),
             },
-            retention: env.seconds(RETENTION),
+            retention: retention(&mut env, &llm),
             record: record(&mut env, &llm),
             shadow: ShadowConfig::from_env(&mut env),
             llm,
@@ -236,7 +236,7 @@ impl WorkerConfig {
                 Guard::Public
             },
             smtp_helo_name: smtp_helo_name(&mut env),
-            log: env.text(telemetry::LOG),
+            log: telemetry::directives(&mut env),
         };
         env.finish(config)
     }
@@ -305,6 +305,15 @@ fn batch_every(env: &mut Env) -> Duration {
         env.fault(BATCH, "is longer than 3600 seconds");
     }
     every
+}
+
+/// What is below an hour was meant in another unit, and would delete what operators and clients still read.
+fn retention(env: &mut Env, llm: &LlmConfig) -> Duration {
+    let retention = env.seconds(RETENTION);
+    if retention < Duration::from_secs(3600) && !matches!(llm, LlmConfig::Testing { .. }) {
+        env.fault(RETENTION, "is less than an hour; it is in seconds");
+    }
+    retention
 }
 
 /// Prompts and answers are as confidential as the emails, so that only development may write them to disk.

@@ -25,25 +25,24 @@ pub struct Tls {
     current: RwLock<Arc<ServerConfig>>,
 }
 
-/// The files cannot be used.
+/// The files cannot be used. Names no path: a key in place of its path must not be printed.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("API_TLS_CERTIFICATE: could not read certificates from {}", path.display())]
-    Certificate {
-        path: PathBuf,
-        #[source]
-        source: pem::Error,
-    },
-    #[error("API_TLS_CERTIFICATE: {} holds no certificate", .0.display())]
-    NoCertificate(PathBuf),
-    #[error("API_TLS_KEY: could not read a private key from {}", path.display())]
-    Key {
-        path: PathBuf,
-        #[source]
-        source: pem::Error,
-    },
-    #[error("API_TLS_KEY: the key cannot be used with the certificate")]
+    #[error("the certificate cannot be read")]
+    Certificate(#[source] pem::Error),
+    #[error("the file holds no certificate")]
+    NoCertificate,
+    #[error("the private key cannot be read")]
+    Key(#[source] pem::Error),
+    #[error("the key cannot be used with the certificate")]
     Mismatch(#[source] rustls::Error),
+}
+
+impl TlsError {
+    /// Whether the key's file is at fault, and not the certificate's.
+    pub fn is_of_key(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::Mismatch(_))
+    }
 }
 
 impl Tls {
@@ -78,21 +77,14 @@ impl Tls {
 
 impl TlsFiles {
     fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let unreadable = |source| TlsError::Certificate {
-            path: self.certificate.clone(),
-            source,
-        };
         let chain = CertificateDer::pem_file_iter(&self.certificate)
-            .map_err(unreadable)?
+            .map_err(TlsError::Certificate)?
             .collect::<Result<Vec<_>, _>>()
-            .map_err(unreadable)?;
+            .map_err(TlsError::Certificate)?;
         if chain.is_empty() {
-            return Err(TlsError::NoCertificate(self.certificate.clone()));
+            return Err(TlsError::NoCertificate);
         }
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|source| TlsError::Key {
-            path: self.key.clone(),
-            source,
-        })?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(TlsError::Key)?;
         // Named, since no provider is installed for the process.
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)

@@ -3,9 +3,13 @@
 //! A message is readable alone, and identifiers are in the fields. Never log a token, an address, the text of a message, a
 //! prompt or a completion.
 
-use crate::env::Variable;
+use crate::env::{Env, Variable};
 use std::time::Duration;
-use tracing_subscriber::{EnvFilter, filter::Directive, fmt};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::{Directive, ParseError},
+    fmt,
+};
 
 /// The log events that a process writes.
 pub const LOG: Variable = Variable::with_default(
@@ -19,19 +23,28 @@ pub const LOG: Variable = Variable::with_default(
 /// single statements and not for operators.
 const SILENT: [&str; 2] = ["async_imap=off", "sqlx::postgres::notice=error"];
 
+/// Reads which log events are written, for [`init`].
+pub fn directives(env: &mut Env) -> String {
+    let directives = env.text(LOG);
+    if filter(&directives).is_err() {
+        env.fault(LOG, "is not a list of log directives");
+    }
+    directives
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
+    let filter = EnvFilter::builder().parse(directives)?;
+    SILENT.iter().try_fold(filter, |filter, directive| {
+        Ok(filter.add_directive(directive.parse::<Directive>()?))
+    })
+}
+
 /// Starts logging for this process. `directives` are as in `RUST_LOG`, for example `info,worker=debug`.
 ///
 /// # Errors
 /// If the directives do not parse or logging was started already.
 pub fn init(directives: &str) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::builder()
-        .parse(directives)
-        .and_then(|filter| {
-            SILENT.iter().try_fold(filter, |filter, directive| {
-                Ok(filter.add_directive(directive.parse::<Directive>()?))
-            })
-        })
-        .map_err(TelemetryError::Directives)?;
+    let filter = filter(directives).map_err(TelemetryError::Directives)?;
     fmt()
         .json()
         .flatten_event(true)
@@ -54,7 +67,7 @@ pub fn init(directives: &str) -> Result<(), TelemetryError> {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error("RUST_LOG does not parse")]
-    Directives(#[source] tracing_subscriber::filter::ParseError),
+    Directives(#[source] ParseError),
     #[error("logging was started already")]
     Started(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
