@@ -1,6 +1,7 @@
 //! `postroom-api`: parses the command line and runs the command.
 
 use api::cli::{self, Cli};
+use base::db;
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -15,6 +16,9 @@ async fn main() -> ExitCode {
         Err(error) => {
             // Logging may not have started, or a person is at a terminal: print the chain of causes.
             eprintln!("postroom-api: {error:#}");
+            if let Some(advice) = db::advice(error.as_ref()) {
+                eprintln!("{advice}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -97,12 +97,10 @@ pub async fn migrate(database_url: &str) -> Result<(), MintError> {
 
 fn pool_config(database_url: &str) -> PoolConfig {
     PoolConfig {
-        url: database_url.into(),
         max_connections: 2,
         acquire_timeout: Duration::from_secs(10),
         statement_timeout: Duration::from_secs(10),
-        application_name: "postroom-dev",
-        is_pooled: false,
+        ..PoolConfig::new(database_url, "postroom-dev")
     }
 }
 

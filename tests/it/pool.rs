@@ -9,12 +9,10 @@ use tokio::time::timeout;
 
 fn config(db: &TestDb) -> PoolConfig {
     PoolConfig {
-        url: db.url().into(),
         max_connections: 1,
         acquire_timeout: Duration::from_secs(5),
         statement_timeout: Duration::from_secs(5),
-        application_name: "postroom-test",
-        is_pooled: false,
+        ..PoolConfig::new(db.url(), "postroom-test")
     }
 }
 

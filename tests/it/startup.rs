@@ -178,12 +178,64 @@ async fn all_faults_are_reported_together_and_no_value_is_printed() {
 }
 
 #[tokio::test]
-async fn unreachable_database_ends_the_start_without_its_password() {
+async fn unreachable_database_ends_the_start_with_its_address_and_without_its_password() {
+    // Port 1 on loopback: nobody listens there.
+    let url = "postgres://postroom:hunter2-canary@127.0.0.1:1/postroom";
+    let reason = "could not connect to the database at 127.0.0.1:1: error communicating with database: \
+                  Connection refused";
     for binary in ["postroom-api", "postroom-worker"] {
-        // Port 1 on loopback: nobody listens there.
-        let url = "postgres://postroom:hunter2-canary@127.0.0.1:1/postroom";
         let said = refused(binary, &complete(binary, url)).await;
-        assert!(said.contains("could not connect to the database"), "{said}");
+        assert!(said.contains(reason), "{said}");
+    }
+    let migrate = Process::spawn("postroom-api", &["migrate"], &[("DATABASE_URL", url)]);
+    let said = migrate.ended().await.stderr;
+    assert!(said.contains(reason) && !said.contains(SECRET), "{said}");
+}
+
+#[tokio::test]
+async fn worker_raises_its_limit_of_descriptors() {
+    let db = TestDb::new().await;
+    let url = db.url();
+    let mut variables = complete("postroom-worker", &url);
+    variables.push(("LLM_TESTING_MODE", "true"));
+    let mut worker = Process::spawn_limited("postroom-worker", &[], &variables, (64, 500));
+    worker.addr("ops").await;
+    assert!(worker.log().contains(r#""descriptors":500"#));
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", worker.pid())).unwrap();
+    let soft = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    assert_eq!(
+        soft.and_then(|line| line.split_whitespace().next()),
+        Some("500")
+    );
+}
+
+#[tokio::test]
+async fn retention_that_was_meant_in_days_is_refused() {
+    let mut variables = complete(
+        "postroom-worker",
+        "postgres://postroom@127.0.0.1:1/postroom",
+    );
+    variables.push(("JOB_RETENTION_SECONDS", "30"));
+    let said = refused("postroom-worker", &variables).await;
+    assert!(
+        said.contains("JOB_RETENTION_SECONDS: is less than an hour"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn pool_of_one_connection_is_refused() {
+    // Some acts hold one connection and need a second: they would wait for each other.
+    for binary in ["postroom-api", "postroom-worker"] {
+        let mut variables = complete(binary, "postgres://postroom@127.0.0.1:1/postroom");
+        variables.push(("DATABASE_MAX_CONNECTIONS", "1"));
+        let said = refused(binary, &variables).await;
+        assert!(
+            said.contains("DATABASE_MAX_CONNECTIONS: is less than 2"),
+            "{said}"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! `postroom-worker`: reads its configuration and runs until it is stopped.
 
 use anyhow::Context;
-use base::{env::Env, telemetry};
+use base::{db, env::Env, telemetry};
 use std::process::ExitCode;
 use worker::{config::WorkerConfig, run::run};
 
@@ -16,6 +16,9 @@ async fn main() -> ExitCode {
         Err(error) => {
             // Logging may not have started yet, so that the cause chain goes to stderr.
             eprintln!("postroom-worker: {error:#}");
+            if let Some(advice) = db::advice(error.as_ref()) {
+                eprintln!("{advice}");
+            }
             ExitCode::FAILURE
         }
     }

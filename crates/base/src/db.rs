@@ -10,7 +10,10 @@ mod hosts;
 mod relay;
 mod route;
 
-pub use errors::{Unavailability, is_statement_timeout, is_transient, lost_prepared_statement};
+pub use errors::{
+    Unavailability, advice, is_statement_timeout, is_transient, lost_prepared_statement,
+};
+pub use hosts::UrlError;
 pub use route::{Route, connect_options, connect_options_of_primary};
 
 /// For callers that hold a pool and pass on its errors, and write no SQL themselves.
@@ -37,11 +40,14 @@ const LISTEN_URL: Variable = Variable::optional(
 const MAX_CONNECTIONS: Variable = Variable::with_default(
     "DATABASE_MAX_CONNECTIONS",
     "8",
-    "Connections in the pool. Besides it, each process has one that listens, the API three for what requests share, and the worker three for the queue",
+    "Connections in the pool, at least 2. Besides it, each process has one that listens, the API three for what requests share, and the worker three for the queue",
 );
 
 /// The variables of a process that uses the database.
 pub const VARIABLES: &[Variable] = &[URL, LISTEN_URL, MAX_CONNECTIONS];
+
+/// The descriptors of one connection: the relay has a socket to the server, and each end of one to sqlx.
+pub const DESCRIPTORS_PER_CONNECTION: usize = 3;
 
 /// The longest wait for a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -56,6 +62,8 @@ const ROLL_BACK: &str = "begin; rollback";
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
     pub url: SecretString,
+    /// The variable that holds the URL.
+    pub variable: &'static str,
     pub max_connections: u32,
     /// How long a caller waits for a free connection.
     pub acquire_timeout: Duration,
@@ -71,6 +79,7 @@ impl PoolConfig {
     pub fn new(url: impl Into<SecretString>, application_name: &'static str) -> Self {
         Self {
             url: url.into(),
+            variable: URL.name,
             max_connections: 8,
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(5),
@@ -112,6 +121,7 @@ impl PoolConfig {
             Some(url) => {
                 let config = Self {
                     url: url.into(),
+                    variable: LISTEN_URL.name,
                     is_pooled: false,
                     ..self.clone()
                 };
@@ -121,10 +131,19 @@ impl PoolConfig {
         }
     }
 
+    fn target(&self) -> Result<Target, DbError> {
+        let variable = self.variable;
+        let target = Target::parse(self.url.expose_secret());
+        target.map_err(|problem| DbError::Url { variable, problem })
+    }
+
     fn check(&self, env: &mut Env, variable: Variable) {
         let url = self.url.expose_secret();
-        if !url.is_empty() && Target::parse(url).is_err() {
-            env.fault(variable, "is not a Postgres connection URL");
+        if url.is_empty() {
+            return;
+        }
+        if let Err(problem) = Target::parse(url) {
+            env.fault(variable, problem.to_string());
         }
     }
 }
@@ -132,13 +151,22 @@ impl PoolConfig {
 /// No pool could be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// Has no source, because it could quote the URL and so a password.
-    #[error("DATABASE_URL is not a Postgres connection URL")]
-    Url,
+    #[error("{variable} {problem}")]
+    Url {
+        variable: &'static str,
+        problem: UrlError,
+    },
     #[error("could not connect to the database")]
     Connect(#[source] sqlx::Error),
-    #[error("no host in DATABASE_URL takes writes")]
-    ReadOnly,
+    /// `host` is the last one that was tried.
+    #[error("could not connect to the database at {host}")]
+    Host {
+        host: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("no host in {variable} takes writes")]
+    ReadOnly { variable: &'static str },
     #[error("could not open the socket of the database relay")]
     Relay(#[source] std::io::Error),
 }
@@ -265,7 +293,7 @@ async fn open(
         Ok(pool) => pool,
         Err(error) => {
             stop.cancel();
-            return Err(DbError::Connect(error));
+            return Err(route.failure(error));
         }
     };
     let closed = pool.close_event();

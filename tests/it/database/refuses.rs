@@ -6,6 +6,7 @@ use crate::support::{
     corpus::fixture,
     eventually,
     model::{FakeModel, Reply, VERDICT},
+    process::Process,
     refusal::Refusal,
     system::{Api, Worker, metric},
     wait::SOON,
@@ -165,14 +166,8 @@ async fn read_only_database_makes_nobody_ready_and_is_seen_in_the_claims() {
 #[tokio::test]
 async fn role_without_a_right_is_not_ready() {
     let db = TestDb::new().await;
-    let role = format!("role_{}", uuid::Uuid::now_v7().simple());
-    let address = Address {
-        user: role.clone(),
-        ..Address::of(&db)
-    };
-    let password = &address.password;
-    db.execute(&format!("create role {role} login password '{password}'"))
-        .await;
+    let address = role_without_rights(&db).await;
+    let role = &address.user;
     // What `postroom-api admin grant` gives is enough to be ready.
     grant(db.pool(), &role.parse().unwrap()).await.unwrap();
     let api = Api::spawn_at(&address.url()).await;
@@ -183,6 +178,39 @@ async fn role_without_a_right_is_not_ready() {
     drop(api);
     db.execute(&format!("drop owned by {role}; drop role {role}"))
         .await;
+}
+
+#[tokio::test]
+async fn role_without_rights_is_refused_at_the_start_with_what_to_do() {
+    let db = TestDb::new().await;
+    let address = role_without_rights(&db).await;
+    let url = address.url();
+    let variables = [("DATABASE_URL", &*url), ("LLM_TESTING_MODE", "true")];
+    for (binary, args) in [
+        ("postroom-api", &["serve"][..]),
+        ("postroom-worker", &[][..]),
+    ] {
+        let ended = Process::spawn(binary, args, &variables).ended().await;
+        let said = ended.stderr;
+        assert!(
+            !ended.status.success() && said.contains("permission denied"),
+            "{said}"
+        );
+        assert!(said.contains("postroom-api admin grant --role"), "{said}");
+    }
+    db.execute(&format!("drop role {}", address.user)).await;
+}
+
+/// The address of a new role that may log in, and nothing else.
+async fn role_without_rights(db: &TestDb) -> Address {
+    let address = Address {
+        user: format!("role_{}", uuid::Uuid::now_v7().simple()),
+        ..Address::of(db)
+    };
+    let Address { user, password, .. } = &address;
+    db.execute(&format!("create role {user} login password '{password}'"))
+        .await;
+    address
 }
 
 #[tokio::test]

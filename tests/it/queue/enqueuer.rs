@@ -15,12 +15,10 @@ struct Started {
 
 async fn start(db: &TestDb) -> Started {
     let config = PoolConfig {
-        url: db.url().into(),
         max_connections: 4,
         acquire_timeout: Duration::from_secs(5),
         statement_timeout: Duration::from_secs(5),
-        application_name: "postroom-test",
-        is_pooled: false,
+        ..PoolConfig::new(db.url(), "postroom-test")
     };
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let pool = base::db::connect(&config).await.unwrap();

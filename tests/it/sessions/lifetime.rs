@@ -218,12 +218,10 @@ async fn the_end_of_a_session_is_signalled_to_other_processes() {
     let acme = TestTenant::open().await;
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let config = PoolConfig {
-        url: acme.db.url().into(),
         max_connections: 1,
         acquire_timeout: SOON,
         statement_timeout: SOON,
-        application_name: "test",
-        is_pooled: false,
+        ..PoolConfig::new(acme.db.url(), "test")
     };
     let listener = Listener::spawn(&config, &tracker, stop.clone()).unwrap();
     let mut signals = listener.subscribe();

@@ -53,12 +53,8 @@ async fn frequent_duty_runs_while_long_retentions_do() {
     let db = TestDb::new().await;
     let (release, runs) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
     let database = PoolConfig {
-        url: db.url().into(),
         max_connections: 4,
-        acquire_timeout: Duration::from_secs(5),
-        statement_timeout: Duration::from_secs(5),
-        application_name: "postroom-test",
-        is_pooled: false,
+        ..PoolConfig::new(db.url(), "postroom-test")
     };
     let setup = Setup::connect(database, Registry::default().with(Stuck))
         .await

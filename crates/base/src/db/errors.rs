@@ -1,7 +1,7 @@
 //! The classes of database errors: [`Unavailability`] says why the database does not serve, whatever the statement was.
 
 use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
-use std::fmt;
+use std::{error::Error, fmt, iter};
 
 /// Why the database did not execute a statement that is right in itself.
 ///
@@ -105,6 +105,20 @@ impl fmt::Display for Unavailability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// Says what to do about an error that ended a command or a start, where a database error among its causes tells.
+pub fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut causes = iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
+        (*error).source()
+    });
+    let lacks_right = causes.any(|cause| {
+        let error = cause.downcast_ref::<sqlx::Error>();
+        error.and_then(Unavailability::of) == Some(Unavailability::MissingRight)
+    });
+    lacks_right.then_some(
+        "Run `postroom-api admin grant --role ROLE` as the owner of the tables; ROLE is the user in DATABASE_URL.",
+    )
 }
 
 /// Whether a value was too long for an index, and stays so. The code is that of limits of the whole server too.

@@ -3,9 +3,8 @@
 //! libpq takes several hosts in a URL, `postgres://user@a:5432,b:5433/db?target_session_attrs=read-write` or
 //! `?host=a,b&port=5432,5433`; sqlx takes one. The names are taken out here, and sqlx gets the URL of the first.
 
-use super::DbError;
 use sqlx::postgres::PgConnectOptions;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 const DEFAULT_PORT: u16 = 5432;
 
@@ -14,6 +13,18 @@ const DEFAULT_PORT: u16 = 5432;
 pub(super) struct Host {
     pub(super) name: String,
     pub(super) port: u16,
+}
+
+/// As `host:port`, the way it stands in a URL.
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, port } = self;
+        if name.contains(':') {
+            write!(f, "[{name}]:{port}")
+        } else {
+            write!(f, "{name}:{port}")
+        }
+    }
 }
 
 /// The servers of a URL, in the order in which they are tried, and the options of a connection to the first.
@@ -26,20 +37,29 @@ pub(super) struct Target {
     pub(super) read_write: bool,
 }
 
+/// A URL that leads nowhere; completes the sentence that starts with its variable. Quotes nothing, as it could hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    #[error("is not a Postgres connection URL")]
+    Form,
+    #[error("asks for a target_session_attrs other than read-write, primary and any")]
+    Session,
+}
+
 impl Target {
     /// Parses a URL.
     ///
     /// # Errors
-    /// If it is not a connection URL, or asks for a session that cannot write.
-    pub(super) fn parse(url: &str) -> Result<Self, DbError> {
-        let parts = Parts::of(url).ok_or(DbError::Url)?;
+    /// If it is not a connection URL, or asks for a session that may not write.
+    pub(super) fn parse(url: &str) -> Result<Self, UrlError> {
+        let parts = Parts::of(url).ok_or(UrlError::Form)?;
         let read_write = match parts.session.as_deref() {
             None | Some("any") => false,
             Some("read-write" | "primary") => true,
-            Some(_) => return Err(DbError::Url),
+            Some(_) => return Err(UrlError::Session),
         };
         let options =
-            PgConnectOptions::from_str(&parts.url_of_first()).map_err(|_| DbError::Url)?;
+            PgConnectOptions::from_str(&parts.url_of_first()).map_err(|_| UrlError::Form)?;
         if options.get_socket().is_some() || options.get_host().starts_with('/') {
             return Ok(Self {
                 options,
@@ -90,14 +110,16 @@ impl Parts {
             match pair.split_once('=') {
                 Some(("target_session_attrs", value)) => session = Some(value.to_owned()),
                 Some(("host", value)) if value.contains(',') => names = Some(value.to_owned()),
-                Some(("port", value)) if value.contains(',') => ports = Some(value.to_owned()),
+                Some(("port", value)) => ports = Some(value),
                 _ => kept.push(pair.to_owned()),
             }
         }
         let hosts_text = names.as_deref().unwrap_or(hosts);
         let hosts = if hosts_text.contains(',') {
-            several(hosts_text, ports.as_deref())?
+            several(hosts_text, ports)?
         } else {
+            // One host keeps its port as it stands.
+            kept.extend(ports.map(|port| format!("port={port}")));
             Vec::new()
         };
         Some(Self {
@@ -112,8 +134,7 @@ impl Parts {
 
     fn url_of_first(&self) -> String {
         let host = match self.hosts.first() {
-            Some(Host { name, port }) if name.contains(':') => format!("[{name}]:{port}"),
-            Some(Host { name, port }) => format!("{name}:{port}"),
+            Some(host) => host.to_string(),
             None => self.only_host.clone(),
         };
         let query = if self.query.is_empty() {
@@ -125,17 +146,23 @@ impl Parts {
     }
 }
 
-/// Parses a list of hosts, each with a port of its own or the port at its place in `ports`.
+/// Parses a list of hosts, each with a port of its own or the port at its place in `ports`; one port there is for all, as in
+/// libpq.
 fn several(hosts: &str, ports: Option<&str>) -> Option<Vec<Host>> {
     let ports: Vec<&str> = ports.map_or_else(Vec::new, |ports| ports.split(',').collect());
+    if ports.len() > 1 && ports.len() != hosts.split(',').count() {
+        return None;
+    }
     let hosts = hosts.split(',').enumerate().map(|(place, host)| {
         let (name, own_port) = match host.rsplit_once(':') {
             Some((name, port)) if !port.contains(']') => (name, Some(port)),
             _ => (host, None),
         };
-        let port = match own_port.or(ports.get(place).copied()) {
-            None => DEFAULT_PORT,
-            Some(port) => port.parse().ok()?,
+        let port = match (own_port, &*ports) {
+            (Some(port), _) => port.parse().ok()?,
+            (None, []) => DEFAULT_PORT,
+            (None, [port]) => port.parse().ok()?,
+            (None, ports) => ports.get(place)?.parse().ok()?,
         };
         let name = name.trim_matches(['[', ']']);
         (!name.is_empty()).then(|| Host {
@@ -169,6 +196,15 @@ mod tests {
             hosts(listed),
             [("a".to_owned(), 5433), ("b".to_owned(), 5434)]
         );
+        for one_port in [
+            "postgres://app@/db?host=a,b&port=6432",
+            "postgres://app@a,b/db?port=6432",
+        ] {
+            assert_eq!(
+                hosts(one_port),
+                [("a".to_owned(), 6432), ("b".to_owned(), 6432)]
+            );
+        }
     }
 
     #[test]
@@ -176,6 +212,10 @@ mod tests {
         assert_eq!(
             hosts("postgres://app@db.example/db"),
             [("db.example".to_owned(), 5432)]
+        );
+        assert_eq!(
+            hosts("postgres://app@db.example/db?port=6000"),
+            [("db.example".to_owned(), 6000)]
         );
         assert_eq!(
             hosts("postgres://app@[::1]:6000/db"),
@@ -195,9 +235,17 @@ mod tests {
         assert!(target("read-write").unwrap().read_write);
         assert!(target("primary").unwrap().read_write);
         assert!(!target("any").unwrap().read_write);
-        assert!(target("standby").is_err());
-        for bad in ["a,b", "postgres://u@a:x,b/db", "postgres://u@a,,b/db"] {
-            assert!(Target::parse(bad).is_err(), "{bad}");
+        let refused = target("standby").unwrap_err().to_string();
+        assert!(refused.contains("target_session_attrs"), "{refused}");
+        for bad in [
+            "a,b",
+            "postgres://u@a:x,b/db",
+            "postgres://u@a,,b/db",
+            "postgres://u@a,b,c/db?port=5433,5434",
+            "postgres://u@a,b/db?port=5433,5434,5435",
+        ] {
+            let refused = Target::parse(bad).unwrap_err();
+            assert_eq!(refused, UrlError::Form, "{bad}");
         }
     }
 }

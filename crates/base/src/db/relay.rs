@@ -18,7 +18,7 @@ use link::{Clock, Link};
 use std::{
     io,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -54,9 +54,18 @@ struct State {
     preferred: AtomicUsize,
     rejected_at: Mutex<Option<Instant>>,
     addresses: AddressOrder,
+    /// Why the last host that was tried took no connection; none since one took it.
+    refusal: Mutex<Option<Refusal>>,
     answer_timeout: Duration,
     clock: Clock,
     links: Mutex<Vec<Arc<Link>>>,
+}
+
+/// A host that takes no connection.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) host: Host,
+    pub(super) error: io::Error,
 }
 
 impl Relay {
@@ -76,8 +85,9 @@ impl Relay {
         let state = Arc::new(State {
             hosts,
             preferred: AtomicUsize::new(0),
-            rejected_at: Mutex::new(None),
+            rejected_at: Mutex::default(),
             addresses: AddressOrder::default(),
+            refusal: Mutex::default(),
             answer_timeout,
             clock: Clock::start(),
             links: Mutex::default(),
@@ -90,6 +100,11 @@ impl Relay {
     /// The directory of the socket, for the options of a connection.
     pub(super) fn directory(&self) -> &str {
         &self.directory
+    }
+
+    /// Takes the reason why no server was reached, if the last host that was tried took no connection.
+    pub(super) fn take_refusal(&self) -> Option<Refusal> {
+        self.state.refusal().take()
     }
 
     /// Tries the next host first from now on, because this one takes no writes.
@@ -134,10 +149,10 @@ fn is_ours(client: &UnixStream) -> bool {
 
 async fn serve(state: Arc<State>, client: UnixStream) {
     let Ok(server) = timeout(DIAL_TIMEOUT, state.dial()).await else {
-        tracing::warn!(
-            hosts = state.hosts.len(),
-            "no host of the database accepts connections"
-        );
+        if let Some(Refusal { host, error }) = &*state.refusal() {
+            let hosts = state.hosts.len();
+            tracing::warn!(hosts, last = %host, %error, "no host of the database accepts connections");
+        }
         // Closes the client's end, which sees a connection that failed.
         return;
     };
@@ -153,7 +168,12 @@ async fn serve(state: Arc<State>, client: UnixStream) {
 }
 
 impl State {
-    fn links(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Link>>> {
+    fn refusal(&self) -> MutexGuard<'_, Option<Refusal>> {
+        let refusal = self.refusal.lock();
+        refusal.expect("no holder of this lock can panic")
+    }
+
+    fn links(&self) -> MutexGuard<'_, Vec<Arc<Link>>> {
         self.links.lock().expect("no holder of this lock can panic")
     }
 
@@ -166,6 +186,7 @@ impl State {
                 let host = &self.hosts[place % self.hosts.len()];
                 match connect(host, &self.addresses).await {
                     Ok(server) => {
+                        *self.refusal() = None;
                         if place != first {
                             let order = Ordering::Relaxed;
                             let _moved =
@@ -174,7 +195,9 @@ impl State {
                         return server;
                     }
                     Err(error) => {
-                        tracing::debug!(%error, host = host.name, port = host.port, "could not connect to Postgres");
+                        tracing::debug!(%error, %host, "could not connect to Postgres");
+                        let host = host.clone();
+                        *self.refusal() = Some(Refusal { host, error });
                     }
                 }
             }

@@ -1,7 +1,9 @@
 //! [`Route`]: a way to the servers of a URL, for pools and single connections.
 
-use super::{DbError, PoolConfig, hosts::Target, relay::Relay};
-use secrecy::ExposeSecret;
+use super::{
+    DbError, PoolConfig,
+    relay::{Refusal, Relay},
+};
 use sqlx::{
     Connection, Executor, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -37,7 +39,7 @@ impl Route {
     /// # Errors
     /// If the URL does not parse.
     pub fn open(config: &PoolConfig, stop: CancellationToken) -> Result<Self, DbError> {
-        let target = Target::parse(config.url.expose_secret())?;
+        let target = config.target()?;
         let options = named(target.options, config);
         let answer_timeout = config.statement_timeout * 2 + ANSWER_GRACE;
         let relay = if target.hosts.is_empty() || cfg!(not(target_os = "linux")) {
@@ -90,6 +92,18 @@ impl Route {
             .await
     }
 
+    /// Says why no connection was made: sqlx sees a socket of the relay and a timeout, where the relay knows the host and
+    /// what it answered.
+    pub(super) fn failure(&self, error: sqlx::Error) -> DbError {
+        match self.relay.as_ref().and_then(Relay::take_refusal) {
+            Some(Refusal { host, error }) => DbError::Host {
+                host: host.to_string(),
+                source: error.into(),
+            },
+            None => DbError::Connect(error),
+        }
+    }
+
     async fn check_host(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if takes_writes(connection).await? {
             return Ok(());
@@ -131,10 +145,7 @@ async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error
 /// # Errors
 /// If the URL does not parse.
 pub fn connect_options(config: &PoolConfig) -> Result<PgConnectOptions, DbError> {
-    Ok(named(
-        Target::parse(config.url.expose_secret())?.options,
-        config,
-    ))
+    Ok(named(config.target()?.options, config))
 }
 
 /// Returns the options of a direct connection to the first host that accepts one, and takes writes if the URL asks for that.
@@ -142,7 +153,7 @@ pub fn connect_options(config: &PoolConfig) -> Result<PgConnectOptions, DbError>
 /// # Errors
 /// If the URL does not parse, or no host is suitable.
 pub async fn connect_options_of_primary(config: &PoolConfig) -> Result<PgConnectOptions, DbError> {
-    let target = Target::parse(config.url.expose_secret())?;
+    let target = config.target()?;
     let mut refused = None;
     for host in &target.hosts {
         let options = named(target.options.clone(), config)
@@ -157,14 +168,24 @@ pub async fn connect_options_of_primary(config: &PoolConfig) -> Result<PgConnect
         match tokio::time::timeout(config.acquire_timeout, checked).await {
             Ok(Ok(true)) => return Ok(options),
             Ok(Ok(false)) => {}
-            Ok(Err(error)) => refused = Some(error),
-            Err(_) => refused = Some(sqlx::Error::PoolTimedOut),
+            Ok(Err(error)) => refused = Some((host, error)),
+            Err(_) => {
+                refused = Some((
+                    host,
+                    std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
+                ))
+            }
         }
     }
     match refused {
         None if target.hosts.is_empty() => Ok(named(target.options, config)),
-        None => Err(DbError::ReadOnly),
-        Some(error) => Err(DbError::Connect(error)),
+        None => Err(DbError::ReadOnly {
+            variable: config.variable,
+        }),
+        Some((host, source)) => Err(DbError::Host {
+            host: host.to_string(),
+            source,
+        }),
     }
 }
 
