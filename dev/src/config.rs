@@ -3,6 +3,7 @@
 use crate::peers::source::PeerSource;
 use crate::postgres::BinarySource;
 use base::env::{ConfigError, Env, Variable};
+use base::telemetry;
 use llm::config::Provider;
 use std::path::PathBuf;
 
@@ -123,6 +124,18 @@ impl Config {
         };
         env.finish(config)
     }
+}
+
+/// Returns the log events of the API and the worker: those that the shell asks for, and the addresses they listen on, which
+/// [`crate::stack`] reads from their logs.
+///
+/// # Errors
+/// If a value is invalid.
+pub fn log_events(mut env: Env) -> Result<String, ConfigError> {
+    // The more specific directive counts, and of equal ones the later: a bare `warn` silences all but the addresses.
+    let addresses = "api::serve=info,worker::run=info";
+    let events = format!("{addresses},{}", telemetry::directives(&mut env));
+    env.finish(events)
 }
 
 /// Whether the worker would find a credential, or needs none. An unknown provider counts: the worker says what is wrong.

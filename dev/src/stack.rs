@@ -3,13 +3,13 @@
 //! Knows nothing of email; [`crate::client`] calls the API.
 
 use crate::cargo;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::places::{PlaceError, Places};
 use crate::postgres::{Cluster, ClusterError, DATABASE, Durability};
 use crate::session::TENANT;
 use crate::state::{Endpoints, StateError, StateFile};
 use crate::supervised::{Spec, Supervised};
-use base::env::ConfigError;
+use base::env::{ConfigError, Env};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use nix::sys::signal::Signal;
 use rand::RngExt as _;
@@ -101,30 +101,27 @@ impl Stack {
         if let Some(cluster) = &cluster {
             eprintln!("Started {}, port {}.", cluster.binaries(), cluster.port());
         }
-        migrate(places, &database_url).await?;
+        let database = database_variables(&database_url, cluster.is_some());
+        migrate(places, &database).await?;
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let api_addr = api_addr.unwrap_or(free).to_string();
         let free = free.to_string();
-        // Overrides DATABASE_LISTEN_URL of the environment, unless its DATABASE_URL is used too.
-        let listen = cluster
-            .is_some()
-            .then_some(("DATABASE_LISTEN_URL", database_url.as_str()));
-        let url = ("DATABASE_URL", database_url.as_str());
-        let mut api = vec![
-            url,
-            ("API_ADDR", &api_addr),
-            ("API_OPS_ADDR", &free),
-            // The developer is an operator too.
-            ("OPERATOR_TENANT", TENANT),
-        ];
         let keys = credential_keys(places)?;
         let keys = ("CREDENTIAL_KEYS", keys.as_str());
-        api.push(keys);
-        // The local mail server is on this machine.
-        let private = ("OUTBOUND_ALLOW_PRIVATE", "true");
-        let mut worker = vec![url, ("WORKER_OPS_ADDR", &free), keys, private];
-        api.extend(listen);
-        worker.extend(listen);
+        let (mut api, mut worker) = (database.clone(), database);
+        api.extend([
+            ("API_ADDR", &*api_addr),
+            ("API_OPS_ADDR", &*free),
+            keys,
+            // The developer is an operator too.
+            ("OPERATOR_TENANT", TENANT),
+        ]);
+        worker.extend([
+            ("WORKER_OPS_ADDR", &*free),
+            keys,
+            // The local mail server is on this machine.
+            ("OUTBOUND_ALLOW_PRIVATE", "true"),
+        ]);
         if !config.has_model {
             eprintln!(
                 "No credential of a model is set (LLM_API_KEY, OPENAI_API_KEY, …); its answers come from fixtures (LLM_TESTING_MODE=true)."
@@ -213,7 +210,9 @@ impl Service {
             stop: Signal::SIGTERM,
             trash: None,
         };
+        let log_events = config::log_events(Env::from_process())?;
         let process = Supervised::spawn(&spec, |command| {
+            command.env("RUST_LOG", log_events);
             command.args(args).envs(variables.iter().copied());
             // Both binaries refuse to start with DEV_MODE.
             command.env_remove("DEV_MODE");
@@ -312,11 +311,20 @@ async fn build(places: &Places) -> Result<(), StackError> {
     }
 }
 
-async fn migrate(places: &Places, database_url: &str) -> Result<(), StackError> {
+/// Returns the variables that lead a process to the database.
+///
+/// A cluster of our own is no business of the shell's DATABASE_LISTEN_URL, which would send LISTEN and the migrations to
+/// another database; blank is unset.
+fn database_variables(url: &str, is_ours: bool) -> Vec<(&'static str, &str)> {
+    let listen = is_ours.then_some(("DATABASE_LISTEN_URL", ""));
+    [("DATABASE_URL", url)].into_iter().chain(listen).collect()
+}
+
+async fn migrate(places: &Places, database: &[(&str, &str)]) -> Result<(), StackError> {
     let name = "postroom-api migrate";
     let output = Command::new(cargo::binaries(places).join("postroom-api"))
         .arg("migrate")
-        .env("DATABASE_URL", database_url)
+        .envs(database.iter().copied())
         .env_remove("DEV_MODE")
         .kill_on_drop(true)
         .output()
@@ -354,6 +362,20 @@ fn tail(log: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::db::PoolConfig;
+
+    #[test]
+    fn cluster_of_ours_is_not_mixed_with_the_listen_url_of_the_shell() {
+        let url = "postgres://postroom@localhost/postroom";
+        let ours = [("DATABASE_URL", url), ("DATABASE_LISTEN_URL", "")];
+        assert_eq!(database_variables(url, true), ours);
+        // The shell's own pair belongs together.
+        assert_eq!(database_variables(url, false), [("DATABASE_URL", url)]);
+        let shell = [("DATABASE_LISTEN_URL", "postgres://elsewhere/live")];
+        let mut env = Env::from_vars(shell.into_iter().chain(ours));
+        let pool = PoolConfig::with_connections(&mut env, 1, "test");
+        assert!(!pool.is_pooled);
+    }
 
     #[test]
     fn address_is_read_from_the_log_line_of_the_listener() {

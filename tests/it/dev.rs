@@ -3,9 +3,12 @@
 mod peers;
 
 use crate::support::binaries::binary;
-use crate::support::eventually;
+use crate::support::process::Process;
+use crate::support::system::Worker;
 use crate::support::wait::SOON;
-use dev::config::Config;
+use crate::support::{TestDb, eventually};
+use base::env::Env;
+use dev::config::{Config, log_events};
 use dev::places::Places;
 use dev::postgres::{BinarySource, Cluster, Durability, resolve};
 use nix::sys::signal::{Signal, kill};
@@ -88,6 +91,31 @@ fn asks_registries(what: &str) -> bool {
         eprintln!("not run: {what} asks a registry; `cargo dev test --full` runs it");
     }
     full
+}
+
+#[tokio::test]
+async fn addresses_are_logged_whatever_the_shell_wants_in_the_log() {
+    let db = TestDb::new().await;
+    let events = log_events(Env::from_vars([("RUST_LOG", "warn")])).unwrap();
+    let log = ("RUST_LOG", events.as_str());
+    let worker = Worker::spawn_with(&db, &[("LLM_TESTING_MODE", "true"), log]).await;
+    let log = worker.process.log();
+    assert!(
+        log.contains(r#""listening""#) && !log.contains(r#""working""#),
+        "{log}"
+    );
+    let variables = [
+        ("DATABASE_URL", db.url()),
+        ("API_ADDR", "127.0.0.1:0".to_owned()),
+        ("API_OPS_ADDR", "127.0.0.1:0".to_owned()),
+        ("RUST_LOG", events),
+    ];
+    let variables = variables
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    Process::spawn("postroom-api", &["serve"], &variables)
+        .addr("api")
+        .await;
 }
 
 /// With an empty path there is no Python, so that it is missing on every machine.
