@@ -12,7 +12,7 @@ mod tenants;
 mod users;
 mod workers;
 
-use crate::config::operator_tenant;
+use crate::{cli::start_logging, config::operator_tenant};
 use anyhow::Context;
 use audit::AuditCommand;
 use base::{
@@ -20,6 +20,7 @@ use base::{
     db::{self, PgPool, PoolConfig},
     env::Env,
 };
+    telemetry,
 use clap::Subcommand;
 use connections::ConnectionCommand;
 use identity_provider::IdentityProviderCommand;
@@ -119,7 +120,10 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
         AdminCommand::Reseal | AdminCommand::Connections(_) => KeyRing::from_env(&mut env),
         _ => None,
     };
-    let pool = db::connect(&env.finish(database)?).await?;
+    let log = telemetry::directives(&mut env);
+    let database = env.finish(database)?;
+    start_logging(&log)?;
+    let pool = db::connect(&database).await?;
     jobs::schema::check_schema(&pool).await?;
     match command {
         AdminCommand::Bootstrap {

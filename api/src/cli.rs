@@ -45,7 +45,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve => {
             let config = ApiConfig::from_env(Env::from_process())?;
-            telemetry::init(&config.log).context("could not start logging")?;
+            start_logging(&config.log)?;
             serve::serve(config).await
         }
         Command::Migrate => migrate(Env::from_process()).await,
@@ -54,12 +54,18 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
+pub(crate) fn start_logging(directives: &str) -> anyhow::Result<()> {
+    telemetry::init(directives).context("could not start logging")
+}
+
 /// Needs only `DATABASE_URL`, or `DATABASE_LISTEN_URL` if that leads through a pooler: a release phase has no other configuration yet.
 async fn migrate(mut env: Env) -> anyhow::Result<()> {
     let database = PoolConfig::with_connections(&mut env, 1, "postroom-migrate");
     // Past a pooler, which would end a migration at its own timeouts.
     let database = database.for_listening(&mut env);
+    let log = telemetry::directives(&mut env);
     let database = env.finish(database)?;
+    start_logging(&log)?;
     let options = db::connect_options_of_primary(&database).await?;
     let applied = jobs::schema::migrate(&options).await?;
     let mut out = std::io::stdout();

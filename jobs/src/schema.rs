@@ -87,9 +87,7 @@ async fn migrate_in_transaction(
 ) -> Result<usize, sqlx::migrate::MigrateError> {
     let mut transaction = connection.begin().await?;
     transaction.execute(BEFORE_TURN).await?;
-    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK)
-        .execute(&mut *transaction)
-        .await?;
+    wait_for_turn(&mut transaction).await?;
     transaction.execute(IN_TURN).await?;
     // A look at a table that does not exist would end the transaction.
     transaction.ensure_migrations_table(TABLE).await?;
@@ -100,6 +98,22 @@ async fn migrate_in_transaction(
     let after = applied(&mut transaction).await?.len();
     transaction.commit().await?;
     Ok(after - before)
+}
+
+/// Takes the lock that one process migrates under, and says so if another one has it: it may take minutes.
+async fn wait_for_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let tried = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock($1) as "is_ours!""#,
+        LOCK
+    );
+    if tried.fetch_one(&mut *connection).await? {
+        return Ok(());
+    }
+    tracing::info!("waiting for another process that migrates this database");
+    sqlx::query!("select pg_advisory_xact_lock($1)", LOCK)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 fn is_lock_timeout(error: &sqlx::migrate::MigrateError) -> bool {

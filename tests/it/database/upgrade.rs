@@ -3,9 +3,11 @@
 use super::{email, readyz};
 use crate::support::{
     TestDb, eventually,
+    process::Process,
     system::{Api, Worker},
     wait::SOON,
 };
+use sqlx::Executor;
 
 const MIGRATED: &str =
     "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -33,6 +35,29 @@ async fn processes_work_start_and_are_ready_on_a_schema_that_a_newer_release_ext
         assert_eq!(status, 503);
         assert!(text.contains("older than the database"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn migration_says_that_it_waits_for_that_of_another_process() {
+    let db = TestDb::new().await;
+    let mut other = db.pool().begin().await.unwrap();
+    // The lock of `jobs::schema`.
+    let lock = format!(
+        "select pg_advisory_xact_lock({})",
+        i64::from_be_bytes(*b"postroom")
+    );
+    other.execute(sqlx::AssertSqlSafe(lock)).await.unwrap();
+    let url = db.url();
+    let migrate = Process::spawn("postroom-api", &["migrate"], &[("DATABASE_URL", &url)]);
+    eventually(SOON, async || {
+        let log = migrate.log();
+        let says = log.contains("waiting for another process that migrates");
+        says.then_some(()).ok_or(log)
+    })
+    .await;
+    other.rollback().await.unwrap();
+    let ended = migrate.ended().await;
+    assert!(ended.status.success(), "{}", ended.stderr);
 }
 
 #[tokio::test]
