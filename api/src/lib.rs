@@ -11,7 +11,6 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod cursor;
-pub mod descriptors;
 pub mod error;
 pub mod etag;
 pub mod extract;

@@ -4,7 +4,6 @@ use crate::{
     App, AppState,
     admission::Admission,
     config::ApiConfig,
-    descriptors,
     metrics::ApiMetrics,
     ops,
     reference::Reference,
@@ -18,6 +17,7 @@ use anyhow::Context;
 use base::{
     clock::Clock,
     db::{self, PgPool},
+    descriptors,
     telemetry::chain,
 };
 use jobs::{
@@ -65,7 +65,7 @@ pub struct Api {
 /// If the API cannot start: the database, its schema or an address cannot be used.
 pub async fn serve(config: ApiConfig) -> anyhow::Result<()> {
     let descriptors = descriptors::raise().context("could not raise the limit of descriptors")?;
-    let limits = Limits::default().within(descriptors, database_connections(&config));
+    let limits = Limits::default().within(descriptors, database_descriptors(&config));
     tracing::info!(
         descriptors,
         connections = limits.connections,
@@ -209,9 +209,11 @@ fn listen(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
     bind(addr).with_context(|| format!("{variable}: could not listen on {addr}"))
 }
 
-/// The pool, and what beside it connects: listening, submitting, reading sessions, and one to spare for each.
-fn database_connections(config: &ApiConfig) -> usize {
-    usize::try_from(config.pool.max_connections).unwrap_or(usize::MAX / 2) + 8
+/// Those of the pool, and of what beside it connects: listening, submitting, reading sessions, and one to spare for each.
+fn database_descriptors(config: &ApiConfig) -> usize {
+    let pool = usize::try_from(config.pool.max_connections).unwrap_or(usize::MAX);
+    pool.saturating_add(8)
+        .saturating_mul(db::DESCRIPTORS_PER_CONNECTION)
 }
 
 /// Stops in order at the first signal and immediately at the second: what was committed is kept.

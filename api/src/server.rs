@@ -101,7 +101,7 @@ impl Limits {
     /// `reserved` for other things.
     #[must_use]
     pub fn within(self, descriptors: usize, reserved: usize) -> Self {
-        let left = descriptors.saturating_sub(reserved + OPERATORS + SPARE);
+        let left = descriptors.saturating_sub(reserved.saturating_add(OPERATORS + SPARE));
         let connections = self.connections.min(left.max(MIN_CONNECTIONS));
         Self {
             connections,

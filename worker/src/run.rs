@@ -10,7 +10,7 @@ use crate::{
     watch::Watcher,
 };
 use anyhow::Context;
-use base::db;
+use base::{db, descriptors};
 use jobs::{
     commands::{jobs::AuditRecorder, secrets::check_keys},
     schema::{check_schema, check_transactions},
@@ -38,6 +38,8 @@ pub struct Worker {
 /// # Errors
 /// If the worker cannot start: the database, its schema, the model or the ops address is unusable.
 pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
+    let descriptors = descriptors::raise().context("could not raise the limit of descriptors")?;
+    tracing::info!(descriptors, "limits of this process");
     let metrics = WorkerMetrics::new().context("could not register the metrics")?;
     let handlers =
         handlers::registry(&config, &metrics).context("could not set up the handlers")?;

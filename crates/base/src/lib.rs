@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod db;
+pub mod descriptors;
 pub mod env;
 pub mod ids;
 pub mod metrics;
