@@ -91,10 +91,10 @@ impl PoolConfig {
     /// Reads `DATABASE_URL` and `DATABASE_MAX_CONNECTIONS`; the timeouts are those of [`PoolConfig::new`].
     pub fn from_env(env: &mut Env, application_name: &'static str) -> Self {
         let max_connections: u32 = env.parse(MAX_CONNECTIONS, "a number of connections");
-        if max_connections == 0 {
-            env.fault(MAX_CONNECTIONS, "is zero");
+        if max_connections < 2 {
+            env.fault(MAX_CONNECTIONS, "is less than 2");
         }
-        Self::with_connections(env, max_connections.max(1), application_name)
+        Self::with_connections(env, max_connections.max(2), application_name)
     }
 
     /// Reads `DATABASE_URL` as [`PoolConfig::from_env`] does, with a given number of connections, for commands that end by

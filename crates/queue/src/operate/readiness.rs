@@ -70,7 +70,7 @@ pub enum PoolerError {
 }
 
 /// Checks that a transaction pooler keeps prepared statements: two connections prepare one under the same name, and the
-/// pooler may give both the same server connection.
+/// pooler may give both the same server connection. Needs a pool of at least two.
 ///
 /// # Errors
 /// If it does not keep them, or the database fails.
