@@ -9,6 +9,7 @@ use crate::support::{
     system::{Worker, metric},
     wait::SOON,
 };
+use queue::view::stats;
 use serde_json::{Value, json};
 
 async fn queue(operator: &Client) -> Value {
@@ -134,13 +135,40 @@ async fn queues_tell_how_full_they_are() {
         .submitted(&fixture("meeting-request"), "waits")
         .await;
     let queues = ["triage".to_owned()];
-    queue::view::stats::sample(db.pool(), &queues)
-        .await
-        .unwrap();
+    stats::sample(db.pool(), &queues).await.unwrap();
     let counted = queue(&operator).await;
     assert_eq!(counted["depth"]["available"], 1, "{counted}");
     assert_eq!(counted["depth"]["running"], 0, "{counted}");
     assert!(counted["counted_at"].is_string() && counted["oldest_available_seconds"].is_f64());
+}
+
+#[tokio::test]
+async fn job_that_an_operator_stopped_is_counted_and_is_not_the_oldest() {
+    let db = TestDb::new().await;
+    let (_api, operator) = with_operators(&db).await;
+    operator
+        .submitted(&fixture("meeting-request"), "waits")
+        .await;
+    let queues = ["triage".to_owned()];
+    let sampled = async || {
+        stats::sample(db.pool(), &queues).await.unwrap();
+        let queue = queue(&operator).await;
+        let is_oldest = queue["oldest_available_seconds"].is_f64();
+        (queue["depth"]["available"].as_i64(), is_oldest)
+    };
+    assert_eq!(sampled().await, (Some(1), true));
+    let why = json!({"reason": "a release"});
+    post(&operator, "/v1/admin/queues/triage/pause", &why).await;
+    assert_eq!(sampled().await, (Some(1), false));
+    post(&operator, "/v1/admin/queues/triage/resume", &json!({})).await;
+    db.execute(
+        "insert into queue_limits (scope, name, max_running)
+         select 'tenant', tenant_id::text, 0 from jobs union all values ('tenant', '*', 1)",
+    )
+    .await;
+    assert_eq!(sampled().await, (Some(1), false));
+    db.execute("update queue_limits set max_running = 1").await;
+    assert_eq!(sampled().await, (Some(1), true));
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ struct QueueBody {
     depth: BTreeMap<String, i64>,
     /// When the jobs were counted; null before the first count.
     counted_at: Option<DateTime<Utc>>,
-    /// The age of the oldest available job, in seconds.
+    /// The age of the oldest job that could run, in seconds; null if there is none, or if the queue is paused.
     #[schemars(range(min = 0))]
     oldest_available_seconds: Option<f64>,
     /// The limit on its running jobs; null if there is none.

@@ -20,7 +20,7 @@ pub struct Depth {
     pub queue: String,
     pub state: String,
     pub jobs: i64,
-    /// When the longest waiting job became due; only for available jobs.
+    /// When the longest waiting job became due; only for available jobs, and not for those that an operator stopped.
     pub oldest_run_at: Option<DateTime<Utc>>,
     /// Seconds since then, at the time of reading.
     pub oldest_age_seconds: Option<f64>,
@@ -31,13 +31,20 @@ pub struct Depth {
 
 /// Counts the jobs of the given queues and stores the sample. An empty queue is stored as zero.
 ///
+/// Jobs of a paused queue, and of a tenant none of whose jobs may run, wait because an operator wants it: they are counted,
+/// and none of them is the oldest.
+///
 /// # Errors
 /// If the database fails.
 pub async fn sample(pool: &PgPool, queues: &[String]) -> Result<(), sqlx::Error> {
     let states = LIVE_STATES.map(|state| state.as_str().to_owned());
     sqlx::query!(
         "insert into queue_samples (queue, state, jobs, oldest_run_at)
-         select queues.queue, states.state, count(jobs.id), min(jobs.run_at) filter (where jobs.state = 'available')
+         select queues.queue, states.state, count(jobs.id),
+                case when not exists (select from queue_pauses where queue_pauses.queue = queues.queue) then
+                    min(jobs.run_at) filter (where jobs.state = 'available' and jobs.tenant_id <> all (array(
+                        select name::uuid from queue_limits where scope = 'tenant' and name <> '*' and max_running = 0)))
+                end
          from unnest($1::text[]) as queues (queue)
          cross join unnest($2::text[]) as states (state)
          left join jobs on jobs.queue = queues.queue and jobs.state = states.state
