@@ -148,13 +148,18 @@ pub async fn of_approval(
     .await
 }
 
-/// Counts the unknown effects of all tenants.
+/// Counts the unknown effects of all tenants that are not closed: in those nobody is left who could resolve them.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn count_unknown<'c>(executor: impl PgExecutor<'c>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select count(*) as "count!" from effects where status in ('unknown', 'reconciling', 'needs_human')"#
+        r#"
+        select count(*) as "count!"
+        from effects e
+        join tenants t on t.id = e.tenant_id
+        where e.status in ('unknown', 'reconciling', 'needs_human') and t.status <> 'closed'
+        "#
     )
     .fetch_one(executor)
     .await

@@ -173,7 +173,7 @@ pub async fn any_active<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx:
     .await
 }
 
-/// Counts the subscriptions of all tenants per status; those without any are left out.
+/// Counts the subscriptions of all tenants that are not closed, per status; those without any are left out.
 ///
 /// # Errors
 /// When the database does not answer, or contains a text that this version does not know.
@@ -181,7 +181,13 @@ pub async fn count<'c>(
     executor: impl PgExecutor<'c>,
 ) -> Result<Vec<(SubscriptionStatus, i64)>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select status as "status: SubscriptionStatus", count(*) as "count!" from subscriptions group by status"#
+        r#"
+        select s.status as "status: SubscriptionStatus", count(*) as "count!"
+        from subscriptions s
+        join tenants t on t.id = s.tenant_id
+        where t.status <> 'closed'
+        group by s.status
+        "#
     )
     .fetch_all(executor)
     .await?;
