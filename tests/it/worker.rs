@@ -3,6 +3,7 @@
 mod duties;
 mod fairness;
 mod families;
+mod gauges;
 mod poison;
 mod stopping;
 mod vacuum_blocked;

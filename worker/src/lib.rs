@@ -6,6 +6,7 @@
 pub mod config;
 pub mod effects;
 pub mod fixtures;
+mod gauges;
 pub mod handlers;
 pub mod maintenance;
 mod messages;

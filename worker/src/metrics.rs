@@ -37,6 +37,8 @@ base::metrics! {
         watch_staleness_seconds: IntGauge,
         /// Seals over the audit log: the number of the newest; all workers report the same number.
         audit_seals: IntGauge,
+        /// Time since the gauges of a group were read from the database, in seconds; they keep their values meanwhile.
+        gauges_age_seconds: GaugeVec [group],
         /// Model mode, live or testing: 1 for the mode of this process.
         llm_mode: IntGaugeVec [mode],
         /// Batches of requests at providers that have not ended; all workers report the same number.
@@ -91,22 +93,26 @@ impl AssistantMetrics {
         }
     }
 
-    /// Refreshes the gauges that are read from the database.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn refresh(
-        &self,
-        pool: &PgPool,
-        is_asked: impl Fn(&StoredLane) -> bool,
-    ) -> Result<(), sqlx::Error> {
+    pub(crate) async fn read_effects(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         self.effects_unknown
             .set(effects::count_unknown(pool).await?);
+        Ok(())
+    }
+
+    pub(crate) async fn read_audit_seals(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let (newest, _) = audit_seals::head(&mut *pool.acquire().await?).await?;
         self.audit_seals.set(newest);
+        Ok(())
+    }
+
+    pub(crate) async fn read_watches(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let staleness = watches::staleness(pool).await?;
         self.watched_folders.set(staleness.folders);
         self.watch_staleness_seconds.set(staleness.oldest_seconds);
+        Ok(())
+    }
+
+    pub(crate) async fn read_accounts(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let counted = connections::count(pool).await?;
         for provider in Provider::ALL {
             for status in ConnectionStatus::ALL {
@@ -119,6 +125,10 @@ impl AssistantMetrics {
                     .set(count);
             }
         }
+        Ok(())
+    }
+
+    pub(crate) async fn read_subscriptions(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let counted = subscriptions::count(pool).await?;
         for status in SubscriptionStatus::ALL {
             let count = counted
@@ -129,9 +139,17 @@ impl AssistantMetrics {
                 .with_label_values(&[status.as_str()])
                 .set(count);
         }
+        Ok(())
+    }
+
+    pub(crate) async fn read_llm_batches(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let open = llm_batches::open(pool).await?;
         self.llm_batches_open.set(open.batches);
         self.llm_batch_oldest_seconds.set(open.oldest_seconds);
+        Ok(())
+    }
+
+    pub(crate) async fn read_llm_budgets(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let used = llm_budgets::most_used(pool).await?;
         for period in BudgetPeriod::ALL {
             let ratio = used
@@ -142,6 +160,10 @@ impl AssistantMetrics {
                 .with_label_values(&[period.as_str()])
                 .set(ratio);
         }
+        Ok(())
+    }
+
+    pub(crate) async fn read_llm_rates(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         for rate in llm_rates::list(pool).await? {
             let model = [rate.provider.as_str(), rate.model.as_str()];
             self.llm_rate_waiting
@@ -161,6 +183,15 @@ impl AssistantMetrics {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Reads which models are not asked; those that `is_asked` does not know stop nobody.
+    pub(crate) async fn read_llm_lanes(
+        &self,
+        pool: &PgPool,
+        is_asked: impl Fn(&StoredLane) -> bool,
+    ) -> Result<(), sqlx::Error> {
         for lane in llm_lanes::list(pool).await? {
             let is_configured = is_asked(&lane);
             let cause = lane

@@ -1,6 +1,6 @@
 //! Serves `/metrics`, `/livez` and `/readyz` to operators, on a separate address.
 
-use crate::{handlers::ask::ModelAccess, metrics::WorkerMetrics};
+use crate::{gauges::Gauges, handlers::ask::ModelAccess, metrics::WorkerMetrics};
 use axum::{
     Router,
     extract::State,
@@ -49,6 +49,7 @@ pub async fn serve(
             engine,
             metrics,
             access,
+            gauges: Arc::new(Gauges::new()),
         });
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { drained.cancelled().await })
@@ -62,6 +63,7 @@ struct Ops {
     metrics: WorkerMetrics,
     /// The models that are configured.
     access: Option<ModelAccess>,
+    gauges: Arc<Gauges>,
 }
 
 async fn show_metrics(State(ops): State<Ops>) -> Response {
@@ -69,31 +71,17 @@ async fn show_metrics(State(ops): State<Ops>) -> Response {
         engine,
         metrics,
         access,
+        gauges,
     } = &ops;
-    let queues = engine.registry.queues();
     let refused = engine.database.refused_outcomes();
     metrics
         .runtime
         .outcomes_refused
         .set(i64::try_from(refused).unwrap_or(i64::MAX));
-    let refreshed = async {
-        metrics
-            .runtime
-            .refresh(&engine.pool, &engine.listener, &queues)
-            .await?;
-        metrics
-            .assistant
-            .refresh(&engine.pool, |lane| is_asked(access.as_ref(), lane))
-            .await
-    };
-    match timeout(PROBE_TIMEOUT, refreshed).await {
-        Ok(Ok(())) => {}
-        // The scrape still returns the counters; the gauges keep their last values.
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "could not refresh the gauges from the database");
-        }
-        Err(_) => tracing::warn!("refreshing the gauges from the database timed out"),
-    }
+    metrics.runtime.refresh(&engine.pool, &engine.listener);
+    gauges
+        .refresh(engine, metrics, |lane| is_asked(access.as_ref(), lane))
+        .await;
     let mut text = Vec::new();
     match TextEncoder::new().encode(&metrics.registry.gather(), &mut text) {
         Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),

@@ -43,6 +43,8 @@ base::metrics! {
         queue_sample_age_seconds: GaugeVec [queue],
         /// Time for which a retention duty has not caught up, in seconds; 0 while it keeps up. All workers report the same.
         retention_behind_seconds: GaugeVec [duty],
+        /// Runs of maintenance duties by this process that failed or took too long.
+        duty_failures_total: IntCounterVec [duty],
         /// Database connections of this process.
         db_pool_connections: IntGaugeVec [state],
         /// Whether the listener is up (1) or the process only polls (0).
@@ -52,7 +54,10 @@ base::metrics! {
 
 impl RuntimeMetrics {
     /// Creates the series that alerts watch: a counter that appears with its first fault shows no increase for it.
-    pub fn declare(&self, kinds: &[&str], queues: &[&str]) {
+    pub fn declare(&self, kinds: &[&str], queues: &[&str], duties: &[&str]) {
+        for duty in duties {
+            self.duty_failures_total.with_label_values(&[duty]);
+        }
         for kind in kinds {
             self.jobs_started_total.with_label_values(&[kind]);
             self.lease_lost_total.with_label_values(&[kind]);
@@ -80,16 +85,8 @@ impl RuntimeMetrics {
         }
     }
 
-    /// Updates the gauges that are read rather than counted.
-    ///
-    /// # Errors
-    /// If the last sample cannot be read; the other gauges are set anyway.
-    pub async fn refresh(
-        &self,
-        pool: &PgPool,
-        listener: &Listener,
-        queues: &[&str],
-    ) -> Result<(), sqlx::Error> {
+    /// Updates the gauges of this process that are read rather than counted.
+    pub fn refresh(&self, pool: &PgPool, listener: &Listener) {
         let connections = db::connections(pool);
         self.db_pool_connections
             .with_label_values(&["idle"])
@@ -98,11 +95,26 @@ impl RuntimeMetrics {
             .with_label_values(&["used"])
             .set(connections.used);
         self.listener_alive.set(i64::from(listener.is_alive()));
+    }
+
+    /// Reads from the database how far retention is behind.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn refresh_retention(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         for lag in duties::retention_lag(pool).await? {
             self.retention_behind_seconds
                 .with_label_values(&[&lag.duty])
                 .set(lag.seconds);
         }
+        Ok(())
+    }
+
+    /// Reads the last sample of the queues from the database.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn refresh_queues(&self, pool: &PgPool, queues: &[&str]) -> Result<(), sqlx::Error> {
         let sample = stats::read_sample(pool).await?;
         for queue in queues {
             for state in LIVE_STATES {

@@ -100,7 +100,8 @@ impl Worker {
             duties,
         } = setup;
         let queue_pool = db::connect_autocommit(&database, QUEUE_CONNECTIONS).await?;
-        metrics.declare(&registry.kinds(), &registry.queues());
+        let names: Vec<_> = duties.iter().map(|duty| duty.name()).collect();
+        metrics.declare(&registry.kinds(), &registry.queues(), &names);
         let tracker = TaskTracker::new();
         let signals = CancellationToken::new();
         let notifier = Notifier::spawn(queue_pool.clone(), &tracker, signals.clone());

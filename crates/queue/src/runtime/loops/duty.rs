@@ -59,6 +59,7 @@ pub(super) async fn run(engine: Arc<Engine>) {
             let name = duty.name();
             let (duty, context) = (duty.clone(), context.clone());
             let (at_once, retentions) = (at_once.clone(), retentions.clone());
+            let failures = engine.metrics.duty_failures_total.clone();
             let stopping = engine.stopping.clone();
             let run = tokio::spawn(async move {
                 let _turn = if duty.is_retention() {
@@ -70,7 +71,9 @@ pub(super) async fn run(engine: Arc<Engine>) {
                 if stopping.is_cancelled() {
                     return;
                 }
-                run_once(&*duty, &context).await;
+                if !succeeds(&*duty, &context).await {
+                    failures.with_label_values(&[name]).inc();
+                }
             });
             runs.insert(name, run);
         }
@@ -81,14 +84,15 @@ pub(super) async fn run(engine: Arc<Engine>) {
     }
 }
 
-async fn run_once(duty: &dyn Duty, context: &DutyContext) {
+/// Runs the duty once, and logs why if it fails.
+async fn succeeds(duty: &dyn Duty, context: &DutyContext) -> bool {
     let started = Instant::now();
     let done = timeout(DUTY_TIMEOUT, duty.run(context)).await;
     if let Err(error) = duty.rest(context, started.elapsed()).await {
         tracing::warn!(%error, duty = duty.name(), "could not postpone a maintenance duty");
     }
     match done {
-        Ok(Ok(())) => {}
+        Ok(Ok(())) => return true,
         Ok(Err(error)) => tracing::warn!(
             duty = duty.name(),
             error = chain(&error),
@@ -99,4 +103,5 @@ async fn run_once(duty: &dyn Duty, context: &DutyContext) {
             "maintenance duty timed out; it runs again at its next tick"
         ),
     }
+    false
 }
