@@ -1,6 +1,7 @@
 //! `postroom-api admin …`: commands for a person with a shell on the server. See [`AdminCommand`].
 //!
-//! Results go to stdout, for people or with `--json` for programs. Commands about one tenant are audited with actor `cli`.
+//! Results go to stdout, for people or with `--json` for programs. Changes are audited with actor `cli`: those of one tenant in
+//! its log, those of the installation in that of the operators' tenant.
 
 mod audit;
 mod connections;
@@ -19,8 +20,8 @@ use base::{
     TenantId,
     db::{self, PgPool, PoolConfig},
     env::Env,
-};
     telemetry,
+};
 use clap::Subcommand;
 use connections::ConnectionCommand;
 use identity_provider::IdentityProviderCommand;
@@ -132,7 +133,10 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
             json,
         } => invite_owner(&pool, &tenant, &email, json).await,
         AdminCommand::Audit(command) => audit::run(&pool, command).await,
-        AdminCommand::Reseal => connections::reseal_all(&pool, keys.as_ref()).await,
+        AdminCommand::Reseal => {
+            let operator = operator(&pool, operators.as_ref()).await?;
+            connections::reseal_all(&pool, keys.as_ref(), operator).await
+        }
         AdminCommand::Connections(command) => connections::run(&pool, keys.as_ref(), command).await,
         AdminCommand::User(command) => users::run(&pool, command).await,
         AdminCommand::IdentityProvider(command) => identity_provider::run(&pool, command).await,
@@ -141,15 +145,9 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
         AdminCommand::RevokeSessions { tenant, email } => {
             revoke_sessions(&pool, &tenant, &email).await
         }
-        AdminCommand::Queue(command) => {
-            let operator = operator(&pool, operators.as_ref()).await?;
-            queues::run(&pool, operator, command).await
-        }
+        AdminCommand::Queue(command) => queues::run(&pool, operators.as_ref(), command).await,
         AdminCommand::Workers => workers::list(&pool).await,
-        AdminCommand::Limits(command) => {
-            let operator = operator(&pool, operators.as_ref()).await?;
-            limits::run(&pool, operator, command).await
-        }
+        AdminCommand::Limits(command) => limits::run(&pool, operators.as_ref(), command).await,
         AdminCommand::Grant { role } => {
             grant(&pool, &role).await?;
             print(&format!(
@@ -171,18 +169,17 @@ async fn tenant_id(pool: &PgPool, slug: &TenantSlug) -> anyhow::Result<TenantId>
         .with_context(|| format!("there is no tenant {}", slug.as_str()))
 }
 
-/// Finds the tenant whose audit log the command's entry goes into.
+/// Finds the tenant whose audit log the command's entry goes into, and warns if there is none.
 async fn operator(pool: &PgPool, slug: Option<&TenantSlug>) -> anyhow::Result<Operator<'static>> {
-    let tenant = match slug {
-        Some(slug) => {
-            let mut conn = pool.acquire().await.context("no connection")?;
-            store::tenants::find(&mut conn, slug.as_str())
-                .await
-                .context("could not look for the operators' tenant")?
-        }
-        None => None,
+    let Some(slug) = slug else {
+        eprintln!("OPERATOR_TENANT is not set: this is not recorded in any audit log");
+        return Ok(Operator::Shell { tenant: None });
     };
-    Ok(Operator::Shell { tenant })
+    let tenant = tenant_id(pool, slug).await;
+    let tenant = tenant.context("OPERATOR_TENANT: nothing was changed")?;
+    Ok(Operator::Shell {
+        tenant: Some(tenant),
+    })
 }
 
 async fn invite_owner(

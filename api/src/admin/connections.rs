@@ -5,7 +5,10 @@ use anyhow::{Context, bail, ensure};
 use base::db::PgPool;
 use clap::Subcommand;
 use jobs::{
-    commands::secrets::{forget_key, reseal},
+    commands::{
+        operators::{Operator, record_reseal},
+        secrets::{forget_key, reseal},
+    },
     secrets::KeyRing,
     store::sealing::keys_in_use,
 };
@@ -37,11 +40,18 @@ pub(super) async fn run(
     ))
 }
 
-pub(super) async fn reseal_all(pool: &PgPool, keys: Option<&KeyRing>) -> anyhow::Result<()> {
+pub(super) async fn reseal_all(
+    pool: &PgPool,
+    keys: Option<&KeyRing>,
+    operator: Operator<'_>,
+) -> anyhow::Result<()> {
     let keys = keys.context("set CREDENTIAL_KEYS to the new key and the older ones")?;
     let done = reseal(pool, keys)
         .await
         .context("could not seal every secret anew")?;
+    record_reseal(pool, operator, keys.active(), done.sealed)
+        .await
+        .context("the secrets are sealed anew, but this could not be recorded")?;
     let needed = keys_in_use(pool)
         .await
         .context("could not read which keys are needed")?;

@@ -1,11 +1,11 @@
 //! Limits on running jobs from the command line: `admin limits list`, `set` and `remove`.
 
-use super::{announced, print};
+use super::{announced, operator, print};
 use anyhow::{Context, bail, ensure};
 use base::db::PgPool;
 use clap::Subcommand;
 use jobs::{
-    commands::operators::{Operator, remove_limit, set_limit},
+    commands::operators::{remove_limit, set_limit},
     domain::invite::TenantSlug,
     kinds,
     store::tenants,
@@ -38,7 +38,7 @@ pub enum LimitCommand {
 
 pub(super) async fn run(
     pool: &PgPool,
-    operator: Operator<'_>,
+    operators: Option<&TenantSlug>,
     command: LimitCommand,
 ) -> anyhow::Result<()> {
     match command {
@@ -59,6 +59,7 @@ pub(super) async fn run(
                 name: known(pool, scope, &name).await?,
                 max_running,
             };
+            let operator = operator(pool, operators).await?;
             announced(pool, async |notifier| {
                 set_limit(pool, notifier, operator, &limit).await
             })
@@ -67,6 +68,7 @@ pub(super) async fn run(
             print(&line(&limit))
         }
         LimitCommand::Remove { scope, name } => {
+            let operator = operator(pool, operators).await?;
             // A tenant may be named as in the list, also when it is closed by now.
             let removed = announced(pool, async |notifier| {
                 if remove_limit(pool, notifier, operator, (scope, &name)).await? {

@@ -1,11 +1,12 @@
 //! Listing, pausing and resuming queues on all workers: `admin queues`, `admin pause`, `admin resume`.
 
-use super::{announced, print};
+use super::{announced, operator, print};
 use anyhow::{Context, ensure};
 use base::db::PgPool;
 use clap::Subcommand;
 use jobs::{
-    commands::operators::{Operator, pause_queue, resume_queue},
+    commands::operators::{pause_queue, resume_queue},
+    domain::invite::TenantSlug,
     kinds::queues,
 };
 use queue::{operate::pause, view::stats};
@@ -39,7 +40,7 @@ pub enum QueueCommand {
 
 pub(super) async fn run(
     pool: &PgPool,
-    operator: Operator<'_>,
+    operators: Option<&TenantSlug>,
     command: QueueCommand,
 ) -> anyhow::Result<()> {
     match command {
@@ -50,6 +51,7 @@ pub(super) async fn run(
             drain,
         } => {
             known(&queue)?;
+            let operator = operator(pool, operators).await?;
             pause_queue(pool, operator, &queue, &reason)
                 .await
                 .context("could not pause the queue")?;
@@ -61,6 +63,7 @@ pub(super) async fn run(
         }
         QueueCommand::Resume { queue } => {
             known(&queue)?;
+            let operator = operator(pool, operators).await?;
             let resumed = announced(pool, async |notifier| {
                 resume_queue(pool, notifier, operator, &queue).await
             })

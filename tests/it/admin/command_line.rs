@@ -1,6 +1,14 @@
 //! `postroom-api admin`: the operators' commands from a shell on the server.
 
-use crate::support::{Client, TestDb, caller::admin, eventually, system::Worker, wait::SOON};
+use crate::support::{
+    Client, TestDb,
+    caller::admin,
+    eventually,
+    process::{Ended, Process},
+    system::Worker,
+    wait::SOON,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 #[tokio::test]
 async fn limits_are_set_listed_and_lifted_by_names_that_exist() {
@@ -36,6 +44,66 @@ async fn limits_are_set_listed_and_lifted_by_names_that_exist() {
         .one("select string_agg(scope || ' ' || name, ', ') from queue_limits")
         .await;
     assert_eq!(left, "queue triage");
+}
+
+/// An `admin` command of somebody with this operators' tenant in their shell.
+async fn as_operator(db: &TestDb, tenant: &str, args: &[&str]) -> Ended {
+    let url = db.url();
+    let key = format!("k:{}", STANDARD.encode([7; 32]));
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("OPERATOR_TENANT", tenant),
+        ("CREDENTIAL_KEYS", key.as_str()),
+    ];
+    let args: Vec<&str> = std::iter::once("admin")
+        .chain(args.iter().copied())
+        .collect();
+    Process::spawn("postroom-api", &args, &variables)
+        .ended()
+        .await
+}
+
+#[tokio::test]
+async fn acts_of_the_shell_are_recorded_with_the_operators_or_say_that_they_are_not() {
+    let db = TestDb::new().await;
+    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
+    let slug = format!("t-{}", tenant.0.simple());
+    for args in [
+        &["pause", "triage", "--reason", "r"][..],
+        &["resume", "triage"],
+        &["limits", "set", "queue", "triage", "4"],
+        &["limits", "remove", "queue", "triage"],
+        &["reseal"],
+    ] {
+        let refused = as_operator(&db, "mistyped", args).await;
+        assert!(!refused.status.success(), "{args:?}");
+        assert!(
+            refused.stderr.contains("no tenant mistyped"),
+            "{}",
+            refused.stderr
+        );
+        let done = as_operator(&db, &slug, args).await;
+        assert!(done.status.success(), "{args:?}: {}", done.stderr);
+        assert_eq!(done.stderr, "", "{args:?}");
+    }
+    let recorded: String = db
+        .one(
+            "select string_agg(action || ' ' || resource_id, ', ' order by seq) from audit_entries
+             where actor_kind = 'cli'",
+        )
+        .await;
+    assert_eq!(
+        recorded,
+        "queue.paused triage, queue.resumed triage, limit.set queue:triage, limit.removed queue:triage, \
+         secrets.resealed k"
+    );
+    let unnamed = admin(&db.url(), &["pause", "triage", "--reason", "r"]).await;
+    assert!(
+        unnamed.status.success() && unnamed.stderr.contains("not recorded"),
+        "{}",
+        unnamed.stderr
+    );
+    assert_eq!(admin(&db.url(), &["queues"]).await.stderr, "");
 }
 
 #[tokio::test]

@@ -188,6 +188,8 @@ str_enum! {
         QueueResumed = "queue.resumed",
         LimitSet = "limit.set",
         LimitRemoved = "limit.removed",
+        /// Stored secrets were sealed anew with another key.
+        SecretsResealed = "secrets.resealed",
         /// Operators retried discarded or cancelled jobs of any tenant.
         DeadLettersRequeued = "dead_letters.requeued",
     }

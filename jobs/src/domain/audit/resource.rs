@@ -11,6 +11,7 @@ str_enum! {
         Approval = "approval",
         Connection = "connection",
         Contact = "contact",
+        CredentialKey = "credential_key",
         Digest = "digest",
         Draft = "draft",
         Effect = "effect",
