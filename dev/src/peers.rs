@@ -6,6 +6,7 @@
 mod dovecot;
 pub mod left_out;
 mod libfaketime;
+mod pgbouncer;
 mod prometheus;
 mod python;
 mod resolve;
@@ -13,6 +14,7 @@ pub mod source;
 
 pub use dovecot::{Dovecot, Syntax};
 pub use libfaketime::Libfaketime;
+pub use pgbouncer::PgBouncer;
 pub use prometheus::Prometheus;
 pub use python::Servers;
 pub use resolve::Missing;
@@ -32,6 +34,7 @@ pub enum Peer {
     /// aiosmtpd and Radicale.
     PythonServers,
     Dovecot,
+    PgBouncer,
     Prometheus,
     Libfaketime,
 }
@@ -48,10 +51,11 @@ impl Scope {
     /// The peers of these tests.
     pub fn peers(self) -> &'static [Peer] {
         match self {
-            Self::Usual => &[Peer::PythonServers, Peer::Dovecot],
+            Self::Usual => &[Peer::PythonServers, Peer::Dovecot, Peer::PgBouncer],
             Self::Full => &[
                 Peer::PythonServers,
                 Peer::Dovecot,
+                Peer::PgBouncer,
                 Peer::Prometheus,
                 Peer::Libfaketime,
             ],
@@ -65,6 +69,7 @@ impl Peer {
         match self {
             Self::PythonServers => &["aiosmtpd::", "radicale::"],
             Self::Dovecot => &["dovecot::"],
+            Self::PgBouncer => &["pgbouncer::"],
             Self::Prometheus => &["prometheus::{Prometheus"],
             Self::Libfaketime => &[],
         }
@@ -74,7 +79,9 @@ impl Peer {
     fn otherwise(self) -> &'static str {
         match self {
             Self::Libfaketime => "the clocks of the chaos run are right",
-            Self::PythonServers | Self::Dovecot | Self::Prometheus => "none needs it",
+            Self::PythonServers | Self::Dovecot | Self::PgBouncer | Self::Prometheus => {
+                "none needs it"
+            }
         }
     }
 
@@ -93,6 +100,7 @@ impl Peer {
         match self {
             Self::PythonServers => shown::<Servers>(fetcher, forced),
             Self::Dovecot => shown::<Dovecot>(fetcher, forced),
+            Self::PgBouncer => shown::<PgBouncer>(fetcher, forced),
             Self::Prometheus => shown::<Prometheus>(fetcher, forced),
             Self::Libfaketime => shown::<Libfaketime>(fetcher, forced),
         }
@@ -104,6 +112,7 @@ impl fmt::Display for Peer {
         f.write_str(match self {
             Self::PythonServers => "aiosmtpd and Radicale",
             Self::Dovecot => "Dovecot",
+            Self::PgBouncer => "PgBouncer",
             Self::Prometheus => "Prometheus",
             Self::Libfaketime => "libfaketime",
         })
@@ -157,6 +166,14 @@ pub fn dovecot() -> Result<Dovecot, PeerError> {
 /// # Errors
 /// As for [`dovecot`].
 pub fn python_servers() -> Result<Servers, PeerError> {
+    find()
+}
+
+/// PgBouncer, as `cargo dev test` left it.
+///
+/// # Errors
+/// As for [`dovecot`].
+pub fn pgbouncer() -> Result<PgBouncer, PeerError> {
     find()
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod faults;
 pub(crate) mod gate;
 pub(crate) mod model;
 pub(crate) mod people;
+pub(crate) mod pgbouncer;
 pub(crate) mod process;
 pub(crate) mod radicale;
 pub(crate) mod records;

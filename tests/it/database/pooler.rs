@@ -1,106 +1,21 @@
 //! Behind PgBouncer in transaction mode: with a version that keeps prepared statements everything works, and an older one
 //! is refused with a word.
 
-use super::{Address, email};
+use super::email;
 use crate::support::{
-    TestDb, eventually,
+    TestDb,
+    pgbouncer::PgBouncer,
     process::Process,
     system::{Api, Worker},
-    wait::SOON,
 };
-use std::{
-    net::TcpListener,
-    os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
-};
-
-/// A running PgBouncer; ends with its value.
-struct PgBouncer {
-    child: Child,
-    port: u16,
-    keeps_prepared_statements: bool,
-    _folder: tempfile::TempDir,
-}
-
-impl PgBouncer {
-    /// `None` if the machine has none.
-    async fn start(db: &TestDb) -> Option<Self> {
-        let version = Command::new("pgbouncer").arg("--version").output().ok()?;
-        let version = String::from_utf8_lossy(&version.stdout).into_owned();
-        let minor: u32 = version.split('.').nth(1)?.parse().ok()?;
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
-        let folder = tempfile::tempdir().expect("a folder");
-        let ini = folder.path().join("pgbouncer.ini");
-        std::fs::write(&ini, configuration(db, port)).expect("write the configuration");
-        let mut command = Command::new("pgbouncer");
-        if nix::unistd::Uid::effective().is_root() {
-            // It refuses to run as root.
-            std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).expect("hand over");
-            std::os::unix::fs::chown(&ini, Some(65534), Some(65534)).expect("hand over");
-            command.uid(65534).gid(65534);
-        }
-        let child = command
-            .arg(&ini)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start PgBouncer");
-        eventually(SOON, async || {
-            let connected = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
-            connected.map(drop).map_err(|error| error.to_string())
-        })
-        .await;
-        Some(Self {
-            child,
-            port,
-            keeps_prepared_statements: minor >= 24,
-            _folder: folder,
-        })
-    }
-
-    fn url(&self, db: &TestDb) -> String {
-        Address {
-            host: "127.0.0.1".to_owned(),
-            port: self.port,
-            ..Address::of(db)
-        }
-        .url()
-    }
-}
-
-impl Drop for PgBouncer {
-    fn drop(&mut self) {
-        // Fails only when it ended already.
-        let _ended = self.child.kill();
-        let _ended = self.child.wait();
-    }
-}
-
-fn configuration(db: &TestDb, listen_port: u16) -> String {
-    let Address {
-        user,
-        password,
-        host,
-        port,
-        ..
-    } = Address::of(db);
-    format!(
-        "[databases]\n* = host={host} port={port} user={user} password='{password}'\n\
-         [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {listen_port}\nunix_socket_dir =\nauth_type = any\n\
-         pool_mode = transaction\ndefault_pool_size = 10\nmax_client_conn = 500\n"
-    )
-}
+use base::db::{self, PgPool, PoolConfig, is_statement_timeout};
+use sqlx::Executor;
+use std::time::Duration;
 
 #[tokio::test]
 async fn transaction_pooler_serves_both_processes_or_is_refused_with_a_word() {
     let db = TestDb::new().await;
-    let Some(pooler) = PgBouncer::start(&db).await else {
-        eprintln!("not run: this machine has no pgbouncer");
-        return;
-    };
+    let pooler = PgBouncer::start(&db, 10).await;
     let (url, direct) = (pooler.url(&db), db.url());
     let variables = [
         ("DATABASE_URL", &*url),
@@ -136,10 +51,7 @@ async fn transaction_pooler_serves_both_processes_or_is_refused_with_a_word() {
 #[tokio::test]
 async fn migrations_through_a_transaction_pooler_apply_each_file_once_and_leave_no_lock() {
     let db = TestDb::unmigrated().await;
-    let Some(pooler) = PgBouncer::start(&db).await else {
-        eprintln!("not run: this machine has no pgbouncer");
-        return;
-    };
+    let pooler = PgBouncer::start(&db, 10).await;
     if !pooler.keeps_prepared_statements {
         return;
     }
@@ -157,4 +69,33 @@ async fn migrations_through_a_transaction_pooler_apply_each_file_once_and_leave_
     let locks = "select count(*) from pg_locks where locktype = 'advisory'
                  and database = (select oid from pg_database where datname = current_database())";
     assert_eq!(db.one::<i64>(locks).await, 0);
+}
+
+/// A pool through the pooler, with this limit for statements.
+async fn pooled(url: &str, statement_timeout: Duration) -> PgPool {
+    let config = PoolConfig {
+        statement_timeout,
+        is_pooled: true,
+        ..PoolConfig::new(url, "test")
+    };
+    db::connect(&config).await.unwrap()
+}
+
+#[tokio::test]
+async fn limits_of_statements_hold_on_a_connection_that_another_process_used() {
+    let db = TestDb::new().await;
+    // One connection to the server, which all share.
+    let pooler = PgBouncer::start(&db, 1).await;
+    let url = pooler.url(&db);
+    let (service, shell) = tokio::join!(
+        pooled(&url, Duration::from_millis(200)),
+        pooled(&url, Duration::from_secs(600))
+    );
+    for _ in 0..2 {
+        // Without a prepared statement, so that every version can do it.
+        shell.execute("select pg_sleep(0.4)").await.unwrap();
+        let stopped = service.execute("select pg_sleep(60)").await;
+        let error = stopped.unwrap_err();
+        assert!(is_statement_timeout(&error), "{error}");
+    }
 }

@@ -49,8 +49,8 @@ async fn unpacked(peers: &'static [Peer]) -> Option<TempDir> {
 
 /// Fetching runs each of them once.
 #[tokio::test]
-async fn prometheus_and_libfaketime_are_unpacked_from_debian_packages() {
-    drop(unpacked(&[Peer::Prometheus, Peer::Libfaketime]).await);
+async fn programs_are_unpacked_from_debian_packages() {
+    drop(unpacked(&[Peer::Prometheus, Peer::Libfaketime, Peer::PgBouncer]).await);
 }
 
 /// For a Python without pip.

@@ -5,12 +5,13 @@ use crate::support::sources;
 use dev::peers::{Scope, left_out::modules_that_need};
 
 /// How a helper of `support` starts a peer.
-const STARTS: [&str; 5] = [
+const STARTS: [&str; 6] = [
     "Dovecot::start",
     "Dovecot::run(",
     "Radicale::start",
     "Aiosmtpd::start",
     "Prometheus::start",
+    "PgBouncer::start",
 ];
 
 /// Otherwise tests in a file that imports no peer would need one.
