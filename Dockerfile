@@ -21,6 +21,9 @@ FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin postroom
 COPY --from=build /out/ /usr/local/bin/
+# Loopback, the default, is that of the container, which nobody reaches. Publish the first; keep the ops ports to yourself.
+ENV API_ADDR=0.0.0.0:8080 API_OPS_ADDR=0.0.0.0:9101 WORKER_OPS_ADDR=0.0.0.0:9102
+EXPOSE 8080
 USER 10001
 # SIGTERM stops claiming and lets running jobs end.
 STOPSIGNAL SIGTERM
