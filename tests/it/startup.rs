@@ -270,9 +270,10 @@ async fn schema_that_does_not_fit_is_refused_with_what_to_do() {
 async fn database_of_a_cluster_that_counted_further_is_refused_with_the_remedy() {
     let rows = [
         "insert into audit_entries (tenant_id, id, actor_kind, action, resource_kind, resource_id, outcome, xid, seq)
+         overriding system value
          select id, gen_random_uuid(), 'cli', 'tenant.paused', 'tenant', id::text, 'ok', '4294967300', 1 from tenants",
         "insert into audit_seals (tenant_id, position, last_xid, last_seq, entries, root, hash, number, chain)
-         select id, 1, '4294967300', 1, 1, '', '', 1, sha256('') from tenants",
+         select id, 1, '4294967300', 1, 1, sha256(''), sha256(''), 1, sha256('') from tenants",
     ];
     for row in rows {
         let db = TestDb::new().await;

@@ -88,7 +88,7 @@ pub fn routes() -> Vec<Route> {
         .if_match()
         .body::<NewSecret>(JSON)
         .versioned::<Connection>(200, "The connection as it is now")
-        .errors(&[Code::NotConfigured]),
+        .errors(&[Code::Conflict, Code::NotConfigured]),
         Route::new(
             Method::POST,
             "/v1/connections/{id}/test",

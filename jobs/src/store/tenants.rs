@@ -226,7 +226,7 @@ pub async fn lock_switches(
     .await
 }
 
-/// Lists the tenants that do not keep their emails for good.
+/// Lists the tenants that do not keep their emails for good. Those that are paused keep what their jobs go on with.
 ///
 /// # Errors
 /// When the database does not answer.

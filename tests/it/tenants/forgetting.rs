@@ -62,14 +62,14 @@ async fn words(db: &TestDb) -> Vec<String> {
 #[tokio::test]
 async fn tenant_whose_emails_cannot_be_forgotten_holds_up_no_other() {
     let db = TestDb::new().await;
-    let mut both = [
+    let mut all = [
         forgetful(&db).await.tenant,
         forgetful(&db).await.tenant,
         forgetful(&db).await.tenant,
     ];
-    both.sort_unstable();
-    let [first, stuck, last] = both;
-    for tenant in both {
+    all.sort_unstable();
+    let [first, stuck, last] = all;
+    for tenant in all {
         old_email(&db, tenant).await;
     }
     db.execute(&format!(

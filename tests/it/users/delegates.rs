@@ -134,21 +134,19 @@ async fn delegate_of_another_user_is_chosen_by_admins_and_the_user_finds_it_in_t
     let rejected = crate::approvals::decide(&admin, &approval, "reject", 1).await;
     assert_eq!(rejected.status, 200, "{}", rejected.text);
     assert_eq!(of(&admin, Method::DELETE, user, boss).await.status, 204);
-    let items: String = db
-        .one(&format!(
-            "select string_agg(title, '; ' order by created_at) from inbox_items where owner_id = '{user}'"
-        ))
-        .await;
+    let titles = format!(
+        "select string_agg(title, '; ' order by created_at) from inbox_items where owner_id = '{user}'"
+    );
+    let items: String = db.one(&titles).await;
     assert_eq!(
         items,
         "An administrator let another user decide your drafts; An administrator removed one of your delegates"
     );
-    let audited: String = db
-        .one(&format!(
-            "select string_agg(action, ' ' order by id) from audit_entries
-             where action like 'delegate%' and actor_id = '{boss}' and resource_id = '{user}'"
-        ))
-        .await;
+    let entries = format!(
+        "select string_agg(action, ' ' order by id) from audit_entries
+         where action like 'delegate%' and actor_id = '{boss}' and resource_id = '{user}'"
+    );
+    let audited: String = db.one(&entries).await;
     assert_eq!(audited, "delegate_added delegate_removed");
 }
 
@@ -197,6 +195,8 @@ async fn delegate_is_an_active_user_of_the_same_tenant() {
     let (person, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
     let foreign = user_of(&db, &stranger).await;
     assert_eq!(delegate(&person, Method::PUT, foreign).await, 404);
+    let own = user_of(&db, &person).await;
+    assert_eq!(delegate(&person, Method::PUT, own).await, 404);
     assert_eq!(delegate(&person, Method::PUT, UserId::new()).await, 404);
 }
 

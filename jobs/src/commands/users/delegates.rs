@@ -24,6 +24,10 @@ pub async fn add_delegate(
     owner: UserId,
     delegate: UserId,
 ) -> Result<(), ManageUserError> {
+    if owner == delegate {
+        // Nobody is their own delegate, and the table knows it.
+        return Err(ManageUserError::NotFound);
+    }
     let mut tx = pool.begin().await?;
     require_right(&mut tx, actor, owner).await?;
     let added = delegations::insert(&mut tx, actor.tenant(), owner, delegate)
