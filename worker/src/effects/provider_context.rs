@@ -3,7 +3,10 @@
 use crate::providers::{
     Calendar, Caller, Mailer, ProviderError, Providers, imap::reader::Reader, mailbox::Mailbox,
 };
-use jobs::store::connections::{self, StoredConnection};
+use jobs::{
+    domain::connection::ConnectionStatus,
+    store::connections::{self, StoredConnection},
+};
 use queue::runtime::handler::JobContext;
 
 /// The job and the providers that its effects use.
@@ -11,13 +14,40 @@ use queue::runtime::handler::JobContext;
 pub struct ProviderContext<'a> {
     pub ctx: &'a JobContext,
     pub providers: &'a Providers,
+    refused: RefusedSecret,
 }
 
-impl ProviderContext<'_> {
+/// What becomes of a secret that the provider has rejected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RefusedSecret {
+    /// The job waits for a new one. Accounts are locked after some rejected log-ins, and many jobs may wait.
+    Kept,
+    Tried,
+}
+
+impl<'a> ProviderContext<'a> {
+    pub const fn new(ctx: &'a JobContext, providers: &'a Providers) -> Self {
+        Self {
+            ctx,
+            providers,
+            refused: RefusedSecret::Kept,
+        }
+    }
+
+    /// For a test of the connection, which finds out whether the provider accepts the secret by now.
+    pub const fn for_test(ctx: &'a JobContext, providers: &'a Providers) -> Self {
+        Self {
+            ctx,
+            providers,
+            refused: RefusedSecret::Tried,
+        }
+    }
+
     /// Opens the outgoing mail server of an account.
     ///
     /// # Errors
-    /// [`ProviderError::Retryable`] if the secret cannot be read or decrypted.
+    /// [`ProviderError::Retryable`] if the secret cannot be read or decrypted, [`ProviderError::Reauth`] if the provider has
+    /// rejected it.
     pub async fn mailer(
         &self,
         connection: &StoredConnection,
@@ -31,7 +61,7 @@ impl ProviderContext<'_> {
     /// Opens a webhook.
     ///
     /// # Errors
-    /// [`ProviderError::Retryable`] if the secret cannot be read or decrypted.
+    /// As [`mailer`](Self::mailer).
     pub async fn caller(
         &self,
         connection: &StoredConnection,
@@ -81,7 +111,7 @@ impl ProviderContext<'_> {
     /// Opens a calendar.
     ///
     /// # Errors
-    /// [`ProviderError::Retryable`] if the secret cannot be read or decrypted.
+    /// As [`mailer`](Self::mailer).
     pub async fn calendar(
         &self,
         connection: &StoredConnection,
@@ -92,8 +122,14 @@ impl ProviderContext<'_> {
             .map_err(|_| internal_error("the secret cannot be decrypted"))
     }
 
-    /// Reads the encrypted secret of a connection.
+    /// Reads the encrypted secret of a connection, to use it.
     async fn sealed(&self, connection: &StoredConnection) -> Result<Vec<u8>, ProviderError> {
+        let is_refused = connection.status == ConnectionStatus::ReauthRequired;
+        if is_refused && self.refused == RefusedSecret::Kept {
+            return Err(ProviderError::Reauth {
+                code: "reauth_required",
+            });
+        }
         let read = async {
             let mut conn = self.ctx.pool.acquire().await?;
             connections::sealed_secret(&mut conn, self.ctx.job.tenant, connection.id).await

@@ -34,10 +34,7 @@ impl Handler for ConnectionTestHandler {
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
         let connection = connected(ctx, args.connection_id).await?;
-        let providers = ProviderContext {
-            ctx,
-            providers: &self.providers,
-        };
+        let providers = ProviderContext::for_test(ctx, &self.providers);
         let mut tried = Vec::new();
         for what in to_try(&connection.settings) {
             tokio::select! {

@@ -84,7 +84,7 @@ struct Delivery<'a> {
 impl Delivery<'_> {
     async fn run(&mut self, providers: &Providers) -> Result<(), Failure> {
         let ctx = self.ctx;
-        let providers = ProviderContext { ctx, providers };
+        let providers = ProviderContext::new(ctx, providers);
         while Instant::now() < self.ends_at {
             let found = next(&ctx.pool, &ctx.job, self.args.connection_id).await;
             let Some(NextDelivery { connection, batch }) =

@@ -77,7 +77,7 @@ pub(super) async fn execute(
                 Executor::Mailbox(_) | Executor::CalendarEvent
             );
             let (new, context) = if is_lasting && can_repeat {
-                let provider = ProviderContext { ctx, providers };
+                let provider = ProviderContext::new(ctx, providers);
                 let key = match key_of_repeat(&provider, effect, &new).await {
                     Ok(key) => key,
                     Err(failure)

@@ -49,7 +49,7 @@ pub(super) async fn execute_remote(
     new: NewEffect,
     base: ActionOutcome,
 ) -> Result<ActionOutcome, Failure> {
-    let providers = ProviderContext { ctx, providers };
+    let providers = ProviderContext::new(ctx, providers);
     let known = effects::status_of_key(&ctx.pool, ctx.job.tenant, &new.key)
         .await
         .map_err(|error| unavailable(&error))?;

@@ -52,8 +52,13 @@ pub(super) async fn undo(
     let mut outcomes = Vec::new();
     let mut ending = ExecutionEnd::Undone;
     for (index, effect) in done.iter().rev().enumerate() {
-        let Some(outcome) =
-            undo_one(&ProviderContext { ctx, providers }, index, approval, effect).await?
+        let Some(outcome) = undo_one(
+            &ProviderContext::new(ctx, providers),
+            index,
+            approval,
+            effect,
+        )
+        .await?
         else {
             continue;
         };

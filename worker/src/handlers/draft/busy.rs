@@ -62,7 +62,7 @@ async fn busy(
     providers: &Providers,
     calendar: &StoredConnection,
 ) -> Result<Vec<Span>, ProviderError> {
-    let context = ProviderContext { ctx, providers };
+    let context = ProviderContext::new(ctx, providers);
     let calendar = context.calendar(calendar).await?;
     let from = ctx.job.created_at;
     calendar.busy(from, from + AHEAD, ctx.clock.now()).await
