@@ -92,8 +92,24 @@ async fn user_gets_one_digest_a_day_however_many_workers_build_it() {
     app.db.execute("update digests set day = day - 1; update inbox_items set dedupe_key = dedupe_key || ' before'").await;
     assert_eq!(time_has_come(&app).await, 1);
     let found = items(&app.client).await;
-    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found.len(), 1, "it replaces the former: {found:?}");
+    let text = found[0]["rationale"].as_str().unwrap();
+    assert!(!text.contains("Your digest of"), "{text}");
     assert_eq!(app.sink.received(), [], "no email was wanted");
+}
+
+#[tokio::test]
+async fn digest_that_is_still_open_is_no_news_for_the_next() {
+    let app = app_with_digest(true).await;
+    let _worker = app.worker().await;
+    let email = message(&app.client, "Newsletter").await;
+    put_off(&app.client, &email, None).await;
+    assert_eq!(time_has_come(&app).await, 1);
+    app.db.execute("update digests set day = day - 1; update inbox_items set dedupe_key = dedupe_key || ' before'").await;
+    assert_eq!(time_has_come(&app).await, 1);
+    assert_eq!(items(&app.client).await.len(), 1, "the former one");
+    let empty = "select count(*) from digests where item_id is null";
+    assert_eq!(app.db.one::<i64>(empty).await, 1);
 }
 
 #[tokio::test]

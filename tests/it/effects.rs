@@ -1,6 +1,6 @@
 //! The ledger of effects: one row for one effect, begun by one attempt, and never tried again while nobody knows.
 
-mod bounces;
+pub(crate) mod bounces;
 mod sending;
 
 use crate::support::{Client, TestDb, system::TestApi};

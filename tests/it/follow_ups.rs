@@ -7,6 +7,7 @@ use crate::{
     },
     approvals::decision,
     drafts::generated::{done, message, post},
+    effects::bounces::{handed_in, report},
     mailbox::app_with,
     support::{
         Client,
@@ -209,6 +210,60 @@ async fn own_email_is_waited_for_unless_its_answer_or_its_time_came_first() {
     assert_eq!(time_is_over(&app).await, 1);
     assert_eq!(status(&app.client).await, "answered");
     assert_eq!(waiting_items(&app.client).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn own_email_of_a_clock_that_is_fast_is_waited_for_from_now_on() {
+    let app = app_that_waits("item").await;
+    let _worker = app.worker().await;
+    for (email, waits) in [
+        (own("<fast@acme.example>", hours(2)), 1),
+        (own("<next-week@acme.example>", hours(24 * 7)), 1),
+    ] {
+        done(&app.client, "/v1/jobs/triage", &email).await;
+        assert_eq!(follow_ups(&app.client).await.len(), waits, "{email}");
+    }
+    let sent_before_now = "select bool_and(sent_at <= now()) from follow_ups";
+    assert!(app.db.one::<bool>(sent_before_now).await);
+}
+
+#[tokio::test]
+async fn email_that_came_back_is_not_waited_for() {
+    let app = app_that_waits("item").await;
+    let _worker = app.worker().await;
+    let id = sent(&app, "Which one do you want?").await;
+    assert_eq!(status(&app.client).await, "waiting");
+    handed_in(&app.client, report("owner@acme.example", &id, "failed")).await;
+    assert_eq!(status(&app.client).await, "cancelled");
+    assert_eq!(time_is_over(&app).await, 0);
+    let audited = "select count(*) from audit_entries where action = 'follow_up.ended'";
+    assert_eq!(app.db.one::<i64>(audited).await, 1);
+}
+
+#[tokio::test]
+async fn reminder_that_cannot_be_drafted_is_an_inbox_item() {
+    let app = app_that_waits("draft").await;
+    let mut worker = app.worker().await;
+    sent(&app, "Which one do you want?").await;
+    worker.process.kill();
+    assert_eq!(time_is_over(&app).await, 1);
+    assert_eq!(waiting_items(&app.client).await, Vec::<Value>::new());
+    // Its job fails for good.
+    app.db
+        .execute("update jobs set args = jsonb_set(args, '{message_id}', to_jsonb(gen_random_uuid())) where kind = 'draft.generate'")
+        .await;
+    let _next = app.worker().await;
+    let items = eventually(SOON, async || {
+        time_is_over(&app).await;
+        let items = waiting_items(&app.client).await;
+        (!items.is_empty())
+            .then_some(items)
+            .ok_or_else(|| "no item".to_owned())
+    })
+    .await;
+    assert_eq!(items[0]["title"], "No answer: Offer", "{items:?}");
+    assert_eq!(status(&app.client).await, "reminded");
+    assert_eq!(time_is_over(&app).await, 0, "once");
 }
 
 #[tokio::test]

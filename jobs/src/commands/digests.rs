@@ -1,5 +1,6 @@
 //! Digests: [`build_digests`], a duty, puts one a day into each user's inbox who wants it, and enqueues its email.
 
+use super::inbox;
 use crate::{
     domain::{
         Actor, AuditAction, Detail, DigestId, InboxItemId, NewAuditEntry, ResourceKind,
@@ -67,6 +68,10 @@ async fn build(
     if contents.is_empty() {
         return Ok(None);
     }
+    // The new one replaces those that their user has left open.
+    for former in digests::open_digests(conn, user.tenant, user.user).await? {
+        inbox::complete(conn, user.tenant, former, None).await?;
+    }
     let item = NewItem {
         owner: Some(user.user),
         source: ItemSource::Digest,
@@ -102,15 +107,12 @@ async fn contents(
     let entry_count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
     entries.truncate(ENTRIES);
     let named = i64::try_from(NAMED).unwrap_or(i64::MAX);
-    let open = inbox_items::waiting(conn, tenant, owner, named).await?;
+    let (titles, count) = digests::open_items(conn, tenant, owner, named).await?;
     Ok(Contents {
         entries,
         entry_count,
         decisions: digests::decisions(conn, tenant, owner, named).await?,
-        inbox: Listed {
-            titles: open.into_iter().map(|item| item.title).collect(),
-            count: inbox_items::count(conn, tenant, owner).await?.0,
-        },
+        inbox: Listed { titles, count },
         follow_ups: digests::follow_ups(conn, tenant, owner).await?,
     })
 }

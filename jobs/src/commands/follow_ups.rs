@@ -8,7 +8,6 @@ pub mod remind;
 use super::{
     drafts::supersede::{Reason, supersede},
     inbox,
-    record::RecordError,
 };
 use crate::{
     commands::audit::JobAudit,
@@ -16,7 +15,7 @@ use crate::{
         AuditAction, EffectId, FollowUpId, MessageId, NewAuditEntry, ResourceKind, Session,
         effect::RenderedEmail,
         follow_up::{FollowUpStatus, expects_answer},
-        inbox::{ItemStep, title_of},
+        inbox::title_of,
         mail::MailFormat,
     },
     store::{
@@ -104,35 +103,67 @@ pub async fn end_by_email(
     job: &Job,
     message: MessageId,
 ) -> Result<(), sqlx::Error> {
-    let tenant = job.tenant;
-    let ended = follow_ups::end_by_message(conn, tenant, message).await?;
+    let ended = follow_ups::end_by_message(conn, job.tenant, message).await?;
+    let why = |one: &Ended| match one.status {
+        FollowUpStatus::Continued => CONTINUED,
+        FollowUpStatus::Waiting
+        | FollowUpStatus::Reminded
+        | FollowUpStatus::Answered
+        | FollowUpStatus::Cancelled => "The email that it follows up has been answered.",
+    };
+    end(conn, job, &ended, Some(message), why).await
+}
+
+/// Ends what follow-ups that have ended led to.
+async fn end(
+    conn: &mut PgConnection,
+    job: &Job,
+    ended: &[Ended],
+    message: Option<MessageId>,
+    why: impl Fn(&Ended) -> &'static str,
+) -> Result<(), sqlx::Error> {
     if ended.is_empty() {
         return Ok(());
     }
-    for one in &ended {
-        let why = match one.status {
-            FollowUpStatus::Continued => CONTINUED,
-            FollowUpStatus::Waiting
-            | FollowUpStatus::Reminded
-            | FollowUpStatus::Answered
-            | FollowUpStatus::Cancelled => "The email that it follows up has been answered.",
-        };
+    let tenant = job.tenant;
+    for one in ended {
         let reason = Reason {
             tenant,
             job: Some(job.lease.job),
-            message: Some(message),
-            why,
+            message,
+            why: why(one),
             entry: &|action, kind, id| job.audit(action, kind, id),
         };
         supersede_reminders(conn, &reason, one.message).await?;
     }
-    complete_items(conn, tenant, &ended, Some(job.lease.job)).await?;
+    complete_items(conn, tenant, ended, Some(job.lease.job)).await?;
     let action = AuditAction::FollowUpEnded;
     let entries: Vec<_> = ended
         .iter()
         .map(|one| job.audit(action, ResourceKind::FollowUp, one.id))
         .collect();
     audit::insert(conn, &entries).await
+}
+
+/// Ends the follow-up of an email that none of its recipients has got: nobody can answer it, and its user has an inbox item about
+/// the bounce.
+///
+/// # Errors
+/// If the database refuses.
+pub(in crate::commands) async fn end_by_bounce(
+    conn: &mut PgConnection,
+    job: &Job,
+    effect: EffectId,
+) -> Result<(), sqlx::Error> {
+    let ended = follow_ups::cancel_of_effect(conn, job.tenant, effect).await?;
+    end(
+        conn,
+        job,
+        &ended,
+        None,
+        |_| "The email that it follows up came back.",
+    )
+    .await
 }
 
 /// Cancels a follow-up of the session's user; false if there is none that waits.
@@ -192,15 +223,8 @@ async fn complete_items(
     ended: &[Ended],
     job: Option<JobId>,
 ) -> Result<(), sqlx::Error> {
-    let step = ItemStep::Complete;
     for item in ended.iter().filter_map(|one| one.item) {
-        match inbox::advance(conn, tenant, None, item, None, step).await {
-            Ok(changed) => {
-                inbox::record_history(conn, tenant, &changed.after, step.verb(), job).await?;
-            }
-            Err(RecordError::Database(error)) => return Err(error),
-            Err(_) => {}
-        }
+        inbox::complete(conn, tenant, item, job).await?;
     }
     Ok(())
 }

@@ -25,6 +25,21 @@ const NOUN: &str = "inbox item";
 /// The latest time to which an item can be deferred.
 const LONGEST: TimeDelta = TimeDelta::days(366);
 
+/// Completes an item for the system. One that a person has dealt with stays as it is.
+pub(in crate::commands) async fn complete(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: InboxItemId,
+    job: Option<JobId>,
+) -> Result<(), sqlx::Error> {
+    let step = ItemStep::Complete;
+    match advance(conn, tenant, None, id, None, step).await {
+        Ok(changed) => record_history(conn, tenant, &changed.after, step.verb(), job).await,
+        Err(RecordError::Database(error)) => Err(error),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Takes a step with an item that `user` may see, or without a user with any item of the tenant. `seen` is the version
 /// that the step is based on.
 ///

@@ -328,3 +328,56 @@ pub async fn forget_old(conn: &mut PgConnection, tenant: TenantId) -> Result<u64
     .await?;
     Ok(done.rows_affected())
 }
+
+/// The titles of the user's open items, most urgent first, then oldest first, and how many there are. Digests are left out: one
+/// that is still open is not something new to attend to.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn open_items(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+    limit: i64,
+) -> Result<(Vec<String>, i64), sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        select title, count(*) over () as "count!"
+        from inbox_items
+        where tenant_id = $1 and (owner_id is null or owner_id = $2) and source <> 'digest'
+            and (state = 'open' or (state = 'deferred' and defer_until <= now()))
+        order by array_position(array['urgent', 'high', 'medium', 'low'], priority), created_at, id
+        limit $3
+        "#,
+        tenant.0,
+        user.0,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    let count = rows.first().map_or(0, |row| row.count);
+    Ok((rows.into_iter().map(|row| row.title).collect(), count))
+}
+
+/// The open items of the user's digests.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn open_digests(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<Vec<InboxItemId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id: InboxItemId" from inbox_items
+        where tenant_id = $1 and owner_id = $2 and source = 'digest'
+            and (state = 'open' or (state = 'deferred' and defer_until <= now()))
+        order by id
+        "#,
+        tenant.0,
+        user.0,
+    )
+    .fetch_all(conn)
+    .await
+}

@@ -121,8 +121,8 @@ pub struct OwnEmail {
     pub sent_at: DateTime<Utc>,
 }
 
-/// Inserts a follow-up of an email that another program sent, if its sender follows emails up. One whose time is over already
-/// was read too late to be waited for; one that we sent has a follow-up of its own, or none on purpose.
+/// Inserts a follow-up of an email that another program sent, if its sender follows emails up. The clock of the sender's machine
+/// may be fast: an email from the next hours was sent now. One whose time is over already was read too late to be waited for; one that we sent has a follow-up of its own, or none on purpose.
 ///
 /// # Errors
 /// When the database refuses.
@@ -134,14 +134,15 @@ pub async fn insert_own(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into follow_ups (tenant_id, id, user_id, message_id, rfc_message_id, title, reminder, sent_at, due_at)
-         select $1, $2, u.id, $3, $4, $7, u.follow_up, $5::timestamptz, $5 + make_interval(days => u.follow_up_days)
-         from users u
+         select $1, $2, u.id, $3, $4, $7, u.follow_up, email.sent_at,
+             email.sent_at + make_interval(days => u.follow_up_days)
+         from users u, (select least($5::timestamptz, now()) as sent_at) email
          where u.tenant_id = $1 and u.status = 'active' and u.follow_up_days is not null
              and u.id in (
                  select id from users where tenant_id = $1 and lower(email) = $6
                  union all
                  select user_id from connections where tenant_id = $1 and lower(address) = $6 and status <> 'revoked')
-             and $5 <= now() and $5 + make_interval(days => u.follow_up_days) > now()
+             and $5 <= now() + interval '1 day' and email.sent_at + make_interval(days => u.follow_up_days) > now()
              and not exists (select from effects where tenant_id = $1 and rfc_message_id = $4)
          order by lower(u.email) = $6 desc, u.id
          limit 1
@@ -175,13 +176,21 @@ pub struct Due {
     pub is_answered: bool,
 }
 
-/// Whether [`lock_due`] may find something.
+/// Whether [`lock_due`] or [`lock_undrafted`] may find something.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn any_due<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select exists (select from follow_ups where status = 'waiting' and due_at <= now()) as "any!""#
+        r#"
+        select exists (select from follow_ups where status = 'waiting' and due_at <= now())
+            or exists (
+                select from finished_jobs j
+                join follow_ups f on f.tenant_id = j.tenant_id and f.id = (j.args ->> 'follow_up')::uuid
+                where j.kind = 'draft.generate' and j.state = 'discarded' and j.finished_at > now() - interval '1 day'
+                    and f.status = 'reminded' and f.reminder = 'draft' and f.item_id is null
+            ) as "any!"
+        "#
     )
     .fetch_one(executor)
     .await
@@ -206,6 +215,33 @@ pub async fn lock_due(conn: &mut PgConnection, limit: i64) -> Result<Vec<Due>, s
         join tenants t on t.id = f.tenant_id and t.status not in ('paused', 'closed')
         join users u on u.tenant_id = f.tenant_id and u.id = f.user_id and u.status = 'active'
         where f.status = 'waiting' and f.due_at <= now()
+        order by f.due_at, f.id
+        limit $1
+        for update of f skip locked
+        "#,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Locks up to `limit` follow-ups whose reminder was to be a draft that could not be written, because its job was discarded.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn lock_undrafted(conn: &mut PgConnection, limit: i64) -> Result<Vec<Due>, sqlx::Error> {
+    sqlx::query_as!(
+        Due,
+        r#"
+        select f.tenant_id as "tenant: TenantId", f.id as "id: FollowUpId", f.user_id as "user: UserId",
+            f.message_id as "message: MessageId", f.title, f.reminder as "reminder: Reminder", f.sent_at, u.timezone,
+            false as "is_answered!"
+        from finished_jobs j
+        join follow_ups f on f.tenant_id = j.tenant_id and f.id = (j.args ->> 'follow_up')::uuid
+        join tenants t on t.id = f.tenant_id and t.status not in ('paused', 'closed')
+        join users u on u.tenant_id = f.tenant_id and u.id = f.user_id and u.status = 'active'
+        where j.kind = 'draft.generate' and j.state = 'discarded' and j.finished_at > now() - interval '1 day'
+            and f.status = 'reminded' and f.reminder = 'draft' and f.item_id is null
         order by f.due_at, f.id
         limit $1
         for update of f skip locked
@@ -344,6 +380,32 @@ pub async fn cancel(
         id.0,
     )
     .fetch_optional(conn)
+    .await
+}
+
+/// Cancels the follow-up of an email that this effect sent, if it waits or was reminded of.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn cancel_of_effect(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    effect: EffectId,
+) -> Result<Vec<Ended>, sqlx::Error> {
+    sqlx::query_as!(
+        Ended,
+        r#"
+        update follow_ups f set status = 'cancelled', updated_at = now()
+        from effects e
+        where e.tenant_id = $1 and e.id = $2 and f.tenant_id = $1 and f.rfc_message_id = e.rfc_message_id
+            and f.status in ('waiting', 'reminded')
+        returning f.id as "id: FollowUpId", f.message_id as "message: MessageId", f.item_id as "item: InboxItemId",
+            f.status as "status: FollowUpStatus"
+        "#,
+        tenant.0,
+        effect.0,
+    )
+    .fetch_all(conn)
     .await
 }
 

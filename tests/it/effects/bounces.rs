@@ -17,7 +17,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// The report of `action` about the email with this Message-ID, as it comes to `to`.
-fn report(to: &str, message_id: &str, action: &str) -> String {
+pub(crate) fn report(to: &str, message_id: &str, action: &str) -> String {
     format!(
         "Return-Path: <>\nFrom: Mail Delivery System <MAILER-DAEMON@mx.example.org>\nTo: {to}\n\
          Subject: Undelivered Mail Returned to Sender\nDate: Wed, 28 Oct 2026 02:00:00 +0000\n\
@@ -31,7 +31,7 @@ fn report(to: &str, message_id: &str, action: &str) -> String {
 }
 
 /// Submits the email and waits for its triage, also of one that was judged before; the job's output.
-async fn handed_in(client: &Client, email: String) -> Value {
+pub(crate) async fn handed_in(client: &Client, email: String) -> Value {
     let request = client
         .request(Method::POST, "/v1/jobs/triage?force=true")
         .header("Idempotency-Key", JobId::new().to_string())

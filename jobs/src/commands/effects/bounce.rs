@@ -3,6 +3,7 @@
 use super::record_history;
 use crate::{
     commands::audit::JobAudit,
+    commands::follow_ups::end_by_bounce,
     domain::{
         AuditAction, Detail, EffectId, MessageId, ResourceKind, UserId, effect::EffectStep,
         history::HistoryVerb, inbox::NewItem, judgement::Priority, mail::FailedRecipient,
@@ -27,6 +28,8 @@ pub struct BouncedEmail {
     pub effect: EffectId,
     /// The user whose account the email left from.
     pub owner: UserId,
+    /// All recipients; empty if the email was forgotten.
+    pub recipients: Vec<String>,
     /// The email's own subject.
     pub subject: String,
     /// Empty if the bounce does not name them.
@@ -82,6 +85,9 @@ pub(super) async fn record_failed(
         return Ok(());
     }
     bounces::set_bounced(conn, tenant, bounced.effect, (status, &receipt)).await?;
+    if reached_nobody(&receipt, &bounced.recipients) {
+        end_by_bounce(conn, job, bounced.effect).await?;
+    }
     let effect = (bounced.effect, found.kind.as_str());
     record_history(conn, tenant, HistoryVerb::Bounced, effect, job.lease.job).await?;
     let mut detail = Detail::new().count("recipients", i64::try_from(new).unwrap_or(i64::MAX));
@@ -136,6 +142,19 @@ fn with_bounced(receipt: Option<Value>, failed: &[FailedRecipient]) -> (Value, u
     let new = known.len() - before;
     receipt.insert("bounced".into(), known.into());
     (receipt.into(), new)
+}
+
+/// Whether all recipients are among those of the receipt whose email came back, or there is only one: then a bounce need not
+/// name it.
+fn reached_nobody(receipt: &Value, recipients: &[String]) -> bool {
+    let known = receipt["bounced"].as_array();
+    let bounced = |recipient: &String| {
+        known.into_iter().flatten().any(|one| {
+            let address = one["address"].as_str().unwrap_or_default();
+            address.eq_ignore_ascii_case(recipient)
+        })
+    };
+    recipients.len() == 1 || (!recipients.is_empty() && recipients.iter().all(bounced))
 }
 
 /// Returns the title of the inbox item.

@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
 /// Reminds the users of up to `limit` emails whose time has come, each once, and returns how many it looked at. An email that
-/// was answered meanwhile ends instead.
+/// was answered meanwhile ends instead; one whose reminder could not be drafted gets an inbox item.
 ///
 /// # Errors
 /// If the database refuses; then nobody was reminded.
@@ -45,12 +45,19 @@ pub async fn remind(pool: &PgPool, notifier: &Notifier, limit: u32) -> Result<u6
         follow_ups::set_status(&mut tx, one.tenant, one.id, status, item).await?;
         entries.push(entry(one, status));
     }
+    let undrafted = follow_ups::lock_undrafted(&mut tx, i64::from(limit)).await?;
+    for one in &undrafted {
+        let item = add_item(&mut tx, one).await?;
+        let (tenant, status) = (one.tenant, FollowUpStatus::Reminded);
+        follow_ups::set_status(&mut tx, tenant, one.id, status, item).await?;
+        entries.push(entry(one, status));
+    }
     audit::insert(&mut tx, &entries).await?;
     tx.commit().await?;
     if is_enqueued {
         notifier.job_available(DraftGenerate::QUEUE);
     }
-    Ok(u64::try_from(due.len()).unwrap_or(u64::MAX))
+    Ok(u64::try_from(due.len() + undrafted.len()).unwrap_or(u64::MAX))
 }
 
 async fn add_item(conn: &mut PgConnection, due: &Due) -> Result<Option<InboxItemId>, sqlx::Error> {

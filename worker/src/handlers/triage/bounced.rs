@@ -41,23 +41,16 @@ pub(super) async fn find(
             "the effect is in flight",
         ));
     }
-    Ok(sent
-        .status
-        .after(EffectStep::Bounce)
-        .is_ok()
-        .then(|| BouncedEmail {
-            effect: sent.effect,
-            owner: sent.owner,
-            subject: subject(sent.rendered),
-            failed: bounce.failed,
-        }))
-}
-
-/// Returns the subject of an email as we stored it; empty if the email was forgotten.
-fn subject(rendered: Option<Vec<u8>>) -> String {
-    rendered
-        .and_then(RenderedEmail::unpack)
-        .and_then(|email| email.parse())
-        .map(|mail| mail.subject)
-        .unwrap_or_default()
+    if sent.status.after(EffectStep::Bounce).is_err() {
+        return Ok(None);
+    }
+    let email = sent.rendered.and_then(RenderedEmail::unpack);
+    let mail = email.as_ref().and_then(RenderedEmail::parse);
+    Ok(Some(BouncedEmail {
+        effect: sent.effect,
+        owner: sent.owner,
+        subject: mail.map(|mail| mail.subject).unwrap_or_default(),
+        recipients: email.map(|email| email.recipients).unwrap_or_default(),
+        failed: bounce.failed,
+    }))
 }
