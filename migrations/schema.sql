@@ -1857,9 +1857,14 @@ create table watched_folders (
     skipped bigint not null default 0,
     last_error text,
     created_at timestamptz not null default now(),
+    broken_uid bigint,
+    broken_tries integer,
     constraint watched_folders_pkey primary key (tenant_id, connection_id, folder),
     constraint watched_folders_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
         mailbox_watches(tenant_id, connection_id) on delete cascade,
+    constraint watched_folders_broken_check check ((broken_uid is null) = (broken_tries is null)),
+    constraint watched_folders_broken_tries_check check (broken_tries > 0),
+    constraint watched_folders_broken_uid_check check (broken_uid > 0),
     constraint watched_folders_last_uid_check check (last_uid >= 0),
     constraint watched_folders_uid_validity_check check (uid_validity >= 0)
 );

@@ -11,9 +11,11 @@ mod refused;
 
 use crate::{
     actions::sending::TestApp,
+    drafts::generated::{done, message},
     mailbox::{app_at, app_with},
     support::{client::send, dovecot::Dovecot, eventually, system::metric, wait::SOON},
 };
+use base::clock::Clock;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -176,6 +178,57 @@ async fn server_without_idle_is_polled() {
     checked_again(&app, "INBOX").await;
     dovecot.deliver("INBOX", &email(1));
     has_jobs(&app, 1).await;
+}
+
+#[tokio::test]
+async fn answer_that_another_program_sent_takes_the_draft_back() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    app.db
+        .execute("update users set email = 'owner@acme.example'")
+        .await;
+    let _worker = app.worker_with(QUICK).await;
+    watch(&app, &["INBOX", "\\Sent"]).await;
+    let body = json!({"mode": "reply", "message_id": message(&app.client, "Plan").await});
+    let output = done(&app.client, "/v1/jobs/draft", &body).await;
+    let draft = format!("/v1/drafts/{}", output["draft_id"].as_str().unwrap());
+    let before = app.client.get(&draft).await.body;
+    assert_ne!(before["status"], "superseded_by_user", "{before}");
+    let date = Clock::System.now().to_rfc2822();
+    let answer = format!(
+        "From: owner@acme.example\r\nTo: ada@x.example\r\nSubject: Re: Plan\r\nDate: {date}\r\n\
+         Message-ID: <w1@acme.example>\r\nIn-Reply-To: <1@x.example>\r\nReferences: <0@x.example> <1@x.example>\r\n\r\nThe second one.\r\n"
+    );
+    dovecot.deliver("Sent", &answer);
+    eventually(SOON, async || {
+        let found = app.client.get(&draft).await.body;
+        (found["status"] == "superseded_by_user")
+            .then_some(())
+            .ok_or_else(|| found.to_string())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn email_that_is_too_large_is_in_its_user_s_inbox_once() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(QUICK).await;
+    let large = email(1).replace("Hello 1", &"0123456789abcdef\r\n".repeat(1_600_000));
+    dovecot.deliver("INBOX", &large);
+    dovecot.deliver("INBOX", &email(2));
+    watch(&app, &["INBOX"]).await;
+    has_jobs(&app, 1).await;
+    // The same email again, under another UID.
+    dovecot.deliver("INBOX", &large);
+    dovecot.deliver("INBOX", &email(3));
+    has_jobs(&app, 2).await;
+    assert_eq!(seen(&app).await["folders"][0]["skipped"], 2);
+    let items = app.client.get("/v1/inbox").await.text;
+    let count = items
+        .matches("An email from Bob (28 MB) was not read")
+        .count();
+    assert_eq!(count, 1, "{items}");
 }
 
 #[tokio::test]

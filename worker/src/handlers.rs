@@ -21,6 +21,7 @@ use crate::{
     metrics::WorkerMetrics,
     providers::Providers,
     recording::{Recorder, RecordingError},
+    watch::memory::ReadMemory,
 };
 use action::{ActionHandler, ActionMetrics};
 use ask::ModelAccess;
@@ -64,6 +65,8 @@ pub struct Handlers {
     pub registry: Registry,
     /// None of handlers that ask no model.
     pub access: Option<ModelAccess>,
+    /// Shared with the watches.
+    pub memory: ReadMemory,
 }
 
 impl From<Registry> for Handlers {
@@ -71,6 +74,7 @@ impl From<Registry> for Handlers {
         Self {
             registry,
             access: None,
+            memory: ReadMemory::new(),
         }
     }
 }
@@ -107,6 +111,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Handle
         config.guard,
         config.smtp_helo_name.clone(),
     );
+    let memory = ReadMemory::new();
     let action =
         ActionMetrics::register(&metrics.registry).map_err(RegistryError::ActionMetrics)?;
     let draft = DraftMetrics::register(&metrics.registry).map_err(RegistryError::DraftMetrics)?;
@@ -123,12 +128,13 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Handle
                 .with_calendars(providers.clone()),
         )
         .with(ConnectionTestHandler::new(providers.clone()))
-        .with(BackfillHandler::new(providers.clone()))
+        .with(BackfillHandler::new(providers.clone(), memory.clone()))
         .with(WebhookDeliveryHandler::new(providers.clone()))
         .with(ActionHandler::new(providers, action));
     Ok(Handlers {
         registry,
         access: Some(access),
+        memory,
     })
 }
 

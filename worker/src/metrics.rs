@@ -33,7 +33,9 @@ base::metrics! {
         emails_fetched_total: IntCounter,
         /// Watched folders of accounts that work; all workers report the same number.
         watched_folders: IntGauge,
-        /// Age of the oldest check of a watched folder, in seconds; all workers report the same number.
+        /// Watched folders that their server does not list; all workers report the same number.
+        watched_folders_missing: IntGauge,
+        /// Age of the oldest check of a watched folder that exists, in seconds; all workers report the same number.
         watch_staleness_seconds: IntGauge,
         /// Seals over the audit log: the number of the newest; all workers report the same number.
         audit_seals: IntGauge,
@@ -108,6 +110,7 @@ impl AssistantMetrics {
     pub(crate) async fn read_watches(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let staleness = watches::staleness(pool).await?;
         self.watched_folders.set(staleness.folders);
+        self.watched_folders_missing.set(staleness.missing);
         self.watch_staleness_seconds.set(staleness.oldest_seconds);
         Ok(())
     }

@@ -58,7 +58,11 @@ impl Worker {
         handlers: impl Into<Handlers>,
         metrics: WorkerMetrics,
     ) -> anyhow::Result<Self> {
-        let Handlers { registry, access } = handlers.into();
+        let Handlers {
+            registry,
+            access,
+            memory,
+        } = handlers.into();
         let pool = db::connect(&config.pool).await?;
         if config.pool.is_pooled {
             check_pooler(&pool).await?;
@@ -111,6 +115,7 @@ impl Worker {
             engine: engine.clone(),
             providers,
             metrics: watch_metrics,
+            memory,
             config: config.watch,
         };
         engine.tracker.spawn(Arc::new(watcher).run());

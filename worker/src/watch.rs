@@ -6,18 +6,20 @@
 mod account;
 pub(crate) mod check;
 pub(crate) mod groups;
+pub mod memory;
 pub(crate) mod refused;
 
 use crate::{metrics::AssistantMetrics, providers::Providers};
 use base::telemetry::chain;
 use jobs::store::watches;
+use memory::ReadMemory;
 use queue::runtime::engine::Engine;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::MissedTickBehavior};
 
-/// How long a silent worker keeps a mailbox. Longer than any one command of a mail server may take.
+/// How long a silent worker keeps a mailbox.
 const LEASE: Duration = Duration::from_secs(90);
-/// How often a lease is renewed while nothing happens.
+/// How often a lease is renewed, whatever happens meanwhile.
 const RENEW: Duration = Duration::from_secs(30);
 /// Mailboxes taken at once, so that workers that start together share them.
 const CLAIM: usize = 20;
@@ -38,6 +40,7 @@ pub struct Watcher {
     pub engine: Arc<Engine>,
     pub providers: Providers,
     pub metrics: AssistantMetrics,
+    pub memory: ReadMemory,
     pub config: WatchConfig,
 }
 

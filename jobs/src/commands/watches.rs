@@ -3,6 +3,7 @@
 pub mod backfill;
 pub mod deliver;
 pub mod refuse;
+pub mod unread;
 
 use crate::{
     domain::{
@@ -136,7 +137,9 @@ async fn load(
     let status = match account {
         ConnectionStatus::ReauthRequired => WatchStatus::ReauthRequired,
         _ if watch.failures > 0 => WatchStatus::Failing,
-        _ if folders.iter().all(|folder| folder.checked_at.is_none()) => WatchStatus::Pending,
+        _ if watch.is_overdue || folders.iter().all(|folder| folder.checked_at.is_none()) => {
+            WatchStatus::Pending
+        }
         ConnectionStatus::Active | ConnectionStatus::Degraded | ConnectionStatus::Revoked => {
             WatchStatus::Watching
         }

@@ -92,18 +92,60 @@ pub enum Unread {
     Nothing,
     /// The emails with a greater UID.
     After(u32),
+    /// The whole folder: its UIDs have lost their meaning.
+    All,
 }
 
 impl Cursor {
-    /// Compares the cursor with the state of the folder. A folder whose UIDs have lost their meaning is read from its start.
+    /// Compares the cursor with the state of the folder. A folder whose UIDs have lost their meaning is read from its start; by
+    /// its content an email that is read again gets no second job.
     pub fn unread(&self, state: &FolderState) -> Unread {
         if self.uid_validity != Some(state.uid_validity) || state.uid_validity == 0 {
-            return Unread::After(0);
+            return Unread::All;
         }
         match state.uid_next {
-            Some(next) if next <= self.last_uid.saturating_add(1) => Unread::Nothing,
+            // Of a restored backup or a folder that was created again, some servers keep the UIDVALIDITY. They give new email
+            // the UIDs that were read before.
+            Some(next) if next <= self.last_uid => Unread::All,
+            Some(next) if next == self.last_uid.saturating_add(1) => Unread::Nothing,
             Some(_) | None => Unread::After(self.last_uid),
         }
+    }
+}
+
+/// An email at which the connection broke off, perhaps because of the email: its server is slow at it, or sends what nobody can
+/// read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokenRead {
+    /// The first email that had been asked for.
+    pub uid: u32,
+    /// How often that happened in a row.
+    pub tries: i32,
+}
+
+impl BrokenRead {
+    /// After so many tries emails are read one by one, so that the one at fault is found.
+    const ALONE: i32 = 3;
+    /// After so many tries, half of them alone, an email is passed over.
+    const PASSED_OVER: i32 = 6;
+
+    /// Counts a connection that broke off at this email.
+    pub fn at(uid: u32, previous: Option<Self>) -> Self {
+        let tries = match previous {
+            Some(previous) if previous.uid == uid => previous.tries.saturating_add(1),
+            // It was one of those that were read together.
+            Some(previous) if previous.is_read_alone() => Self::ALONE,
+            Some(_) | None => 1,
+        };
+        Self { uid, tries }
+    }
+
+    pub const fn is_read_alone(&self) -> bool {
+        self.tries >= Self::ALONE
+    }
+
+    pub const fn passes_over(&self, uid: u32) -> bool {
+        self.uid == uid && self.tries >= Self::PASSED_OVER
     }
 }
 
@@ -111,7 +153,7 @@ str_enum! {
     /// Whether a mailbox is watched at present.
     #[schemars(rename = "WatchStatus")]
     WatchStatus {
-        /// No worker has checked it yet.
+        /// No worker has checked it yet, or none does at present.
         Pending = "pending",
         Watching = "watching",
         /// The last check failed; it is tried again.
@@ -150,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_is_read_from_its_cursor_or_from_the_start_under_another_uidvalidity() {
+    fn folder_is_read_from_its_cursor_or_from_the_start_if_its_uids_changed() {
         let cursor = Cursor {
             uid_validity: Some(7),
             last_uid: 4,
@@ -162,16 +204,39 @@ mod tests {
         assert_eq!(cursor.unread(&state(7, Some(5))), Unread::Nothing);
         assert_eq!(cursor.unread(&state(7, Some(6))), Unread::After(4));
         assert_eq!(cursor.unread(&state(7, None)), Unread::After(4));
-        assert_eq!(cursor.unread(&state(8, Some(5))), Unread::After(0));
+        assert_eq!(cursor.unread(&state(8, Some(5))), Unread::All);
+        assert_eq!(cursor.unread(&state(7, Some(4))), Unread::All);
+        assert_eq!(cursor.unread(&state(7, Some(1))), Unread::All);
         let no_uids = Cursor {
             uid_validity: Some(0),
             ..cursor
         };
-        assert_eq!(no_uids.unread(&state(0, Some(5))), Unread::After(0));
+        assert_eq!(no_uids.unread(&state(0, Some(5))), Unread::All);
+        assert_eq!(Cursor::default().unread(&state(7, Some(1))), Unread::All);
+    }
+
+    #[test]
+    fn email_at_which_the_connection_breaks_is_read_alone_and_passed_over_in_the_end() {
+        let mut broken = None;
+        let mut again = |uid| {
+            let now = BrokenRead::at(uid, broken);
+            broken = Some(now);
+            (now.tries, now.is_read_alone(), now.passes_over(uid))
+        };
+        assert_eq!(again(4), (1, false, false));
         assert_eq!(
-            Cursor::default().unread(&state(7, Some(1))),
-            Unread::After(0)
+            again(9),
+            (1, false, false),
+            "the first ones were read since"
         );
+        assert_eq!(again(9), (2, false, false));
+        assert_eq!(again(9), (3, true, false));
+        // Of the emails from 9 on, it is 12.
+        assert_eq!(again(12), (3, true, false));
+        assert_eq!(again(12), (4, true, false));
+        assert_eq!(again(12), (5, true, false));
+        assert_eq!(again(12), (6, true, true));
+        assert!(!BrokenRead::at(12, broken).passes_over(13));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use super::action::ActionExecute;
 use crate::domain::{
     ConnectionId,
+    llm::urgency::Urgency,
     watch::{FolderName, Period},
 };
 use queue::{JobKind, RetryPolicy};
@@ -43,6 +44,9 @@ pub struct Args {
     pub limit: i64,
     /// Only counts the emails.
     pub dry_run: bool,
+    /// Of the answers of models about the emails.
+    #[serde(default, skip_serializing_if = "Urgency::is_now")]
+    pub urgency: Urgency,
 }
 
 /// The output of the job.

@@ -29,6 +29,8 @@ pub struct StoredWatch {
     pub failures: i32,
     pub last_error: Option<String>,
     pub next_check_at: DateTime<Utc>,
+    /// Whether no worker has the mailbox although its check is due since three minutes: a lease, and a few polls.
+    pub is_overdue: bool,
     pub created_at: DateTime<Utc>,
 }
 
@@ -133,8 +135,11 @@ pub async fn find(
 ) -> Result<Option<StoredWatch>, sqlx::Error> {
     sqlx::query_as!(
         StoredWatch,
-        "select since, failures, last_error, next_check_at, created_at
-         from mailbox_watches where tenant_id = $1 and connection_id = $2",
+        r#"
+        select since, failures, last_error, next_check_at, created_at,
+            next_check_at < now() - interval '3 minutes' and coalesce(lease_until < now(), true) as "is_overdue!"
+        from mailbox_watches where tenant_id = $1 and connection_id = $2
+        "#,
         tenant.0,
         connection.0,
     )
@@ -284,6 +289,8 @@ pub async fn release<'c>(
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Staleness {
     pub folders: i64,
+    /// Of them, those that the server does not list. They have no age: only their users can bring them back.
+    pub missing: i64,
     pub oldest_seconds: i64,
 }
 
@@ -294,7 +301,9 @@ pub async fn staleness<'c>(executor: impl PgExecutor<'c>) -> Result<Staleness, s
         Staleness,
         r#"
         select count(*) as "folders!",
-            coalesce(extract(epoch from now() - min(coalesce(f.checked_at, f.created_at))), 0)::bigint as "oldest_seconds!"
+            count(*) filter (where f.last_error = 'folder_missing') as "missing!",
+            coalesce(extract(epoch from now() - min(coalesce(f.checked_at, f.created_at))
+                filter (where f.last_error is distinct from 'folder_missing')), 0)::bigint as "oldest_seconds!"
         from watched_folders f
         join connections c on c.tenant_id = f.tenant_id and c.id = f.connection_id
         join tenants t on t.id = f.tenant_id

@@ -21,7 +21,7 @@ const FAILED: &str = "NO [SERVERBUG] Internal error occurred.";
 const BYE: &[u8] = b"* BYE Closed for maintenance.\r\n";
 
 /// What happens to the answer to a command.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Loss {
     /// The connection ends instead.
     Cut,
@@ -43,8 +43,10 @@ struct State {
     armed: Mutex<Option<(String, Loss)>>,
     /// After so many more bytes of the server the connection ends, wherever that is.
     bytes_left: Mutex<Option<usize>>,
-    /// The server never sends these emails.
-    unsendable: Mutex<Vec<u32>>,
+    /// The server never sends these emails, and loses the answer so.
+    unsendable: Mutex<(Vec<u32>, Loss)>,
+    /// After so many more emails the server limits the rate: it refuses all, with this text.
+    rate: Mutex<Option<(usize, &'static str)>>,
     cuts: AtomicUsize,
     answers: Mutex<Vec<ScriptedResponse>>,
     warning: Mutex<Option<String>>,
@@ -78,7 +80,8 @@ impl Cutter {
         let state = Arc::new(State {
             armed: Mutex::default(),
             bytes_left: Mutex::default(),
-            unsendable: Mutex::default(),
+            unsendable: Mutex::new((Vec::new(), Loss::Say(FAILED))),
+            rate: Mutex::default(),
             cuts: AtomicUsize::default(),
             answers: Mutex::default(),
             warning: Mutex::default(),
@@ -169,7 +172,26 @@ impl Cutter {
 
     /// Refuses to send any of these emails, by their UIDs, from now on.
     pub(crate) fn refuse_emails(&self, uids: &[u32]) {
-        *self.state.unsendable.lock().expect("nobody panics with it") = uids.to_vec();
+        self.set_unsendable(uids, Loss::Say(FAILED));
+    }
+
+    /// Ends the connection at any of these emails, by their UIDs, from now on.
+    pub(crate) fn cut_at_emails(&self, uids: &[u32]) {
+        self.set_unsendable(uids, Loss::Cut);
+    }
+
+    fn set_unsendable(&self, uids: &[u32], loss: Loss) {
+        let mut unsendable = self.state.unsendable.lock().expect("nobody panics with it");
+        *unsendable = (uids.to_vec(), loss);
+    }
+
+    /// Refuses all emails with this text once so many more were sent, until [`Self::lift_rate_limit`].
+    pub(crate) fn limit_rate(&self, emails: usize, refusal: &'static str) {
+        *self.state.rate.lock().expect("nobody panics with it") = Some((emails, refusal));
+    }
+
+    pub(crate) fn lift_rate_limit(&self) {
+        *self.state.rate.lock().expect("nobody panics with it") = None;
     }
 
     /// Ends the connection that passes on the last of so many bytes from the server, in the middle of whatever it says.
@@ -229,13 +251,33 @@ impl State {
         warning.clone().filter(|_| opens)
     }
 
-    /// Whether a command asks for an email that is never sent: `a1 UID FETCH 2,3 (UID BODY.PEEK[])`.
-    fn is_unsendable(&self, command: &str) -> bool {
+    /// The loss of the answer to a command that asks for an email that is never sent: `a1 UID FETCH 2,3 (UID BODY.PEEK[])`.
+    fn unsendable(&self, command: &str) -> Option<Loss> {
         let mut words = command.split(' ');
         let uids = words.nth(3).unwrap_or_default();
         let unsendable = self.unsendable.lock().expect("nobody panics with it");
-        let named = |uid: &str| uid.parse().is_ok_and(|uid: u32| unsendable.contains(&uid));
-        command.contains("BODY.PEEK[]") && uids.split(',').any(named)
+        let named = |uid: &str| {
+            uid.parse()
+                .is_ok_and(|uid: u32| unsendable.0.contains(&uid))
+        };
+        let is_named = command.contains("BODY.PEEK[]") && uids.split(',').any(named);
+        is_named.then_some(unsendable.1)
+    }
+
+    /// The refusal of a command that asks for more emails than the rate allows.
+    fn rate_refusal(&self, command: &str) -> Option<&'static str> {
+        if !command.contains("BODY.PEEK[]") {
+            return None;
+        }
+        let uids = command.split(' ').nth(3).unwrap_or_default();
+        let asked = uids.split(',').count();
+        let mut rate = self.rate.lock().expect("nobody panics with it");
+        let (left, refusal) = rate.as_mut()?;
+        if *left < asked {
+            return Some(refusal);
+        }
+        *left -= asked;
+        None
     }
 
     /// How many of these bytes are passed on, and whether the connection ends then.
@@ -286,9 +328,14 @@ async fn pass(client: TcpStream, server: u16, state: &State) -> io::Result<()> {
                     let meant = armed.as_ref().is_some_and(|(wanted, _)| text.contains(wanted.as_str()));
                     if meant { armed.take() } else { None }
                 };
-                let unsendable = || (text.clone(), Loss::Say(FAILED));
-                let lost = lost.or_else(|| state.is_unsendable(&text).then(unsendable));
-                if let Some((_, loss)) = lost {
+                let lost = lost.map(|(_, loss)| loss).or_else(|| state.unsendable(&text));
+                let rate = if lost.is_none() {
+                    state.rate_refusal(&text)
+                } else {
+                    None
+                };
+                let lost = lost.or_else(|| rate.map(|_| Loss::Say(FAILED)));
+                if let Some(loss) = lost {
                     let tag = answered(&mut from_server, &text).await?;
                     state.cuts.fetch_add(1, Ordering::SeqCst);
                     match loss {
@@ -298,6 +345,7 @@ async fn pass(client: TcpStream, server: u16, state: &State) -> io::Result<()> {
                             return Ok(());
                         }
                         Loss::Say(said) => {
+                            let said = rate.map_or_else(|| said.to_owned(), |why| format!("NO {why}"));
                             let answer = format!("{tag} {said}\r\n");
                             to_client.write_all(answer.as_bytes()).await?;
                         }

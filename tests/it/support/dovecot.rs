@@ -167,6 +167,32 @@ impl Dovecot {
         }
     }
 
+    /// Empties a folder and makes the server number new emails from 1 again under the same UIDVALIDITY, as after the restore of
+    /// an old backup. The server must be stopped.
+    pub(crate) fn turn_back_uids(&self, folder: &str) {
+        let maildir = self.maildir(folder);
+        let list = maildir.join("dovecot-uidlist");
+        let numbered = fs::read_to_string(&list).expect("read what numbers the emails");
+        // `3 V1764501234 N5 G…`: the version, UIDVALIDITY, UIDNEXT.
+        let header = numbered.lines().next().expect("it has a header");
+        let words = header
+            .split(' ')
+            .map(|word| if word.starts_with('N') { "N1" } else { word });
+        let header: Vec<&str> = words.collect();
+        self.forget_uids(folder);
+        for part in ["cur", "new"] {
+            for entry in fs::read_dir(maildir.join(part))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                fs::remove_file(entry.path()).expect("delete an email");
+            }
+        }
+        fs::write(&list, format!("{}\n", header.join(" "))).expect("number the emails anew");
+        give(&list, &self.owner);
+    }
+
     /// All that is kept and was not deleted, by folder.
     pub(crate) fn kept(&self) -> Vec<StoredMessage> {
         let home = self.maildir("INBOX");

@@ -1,7 +1,13 @@
 //! The older email of a folder, read by a job: each email once, at low priority, also if the worker dies on the way.
 
 use super::{QUICK, TestApp, app_at, app_with, email, jobs};
-use crate::support::{client::send, cutter::Cutter, dovecot::Dovecot, eventually, wait::SOON};
+use crate::support::{
+    client::send,
+    cutter::Cutter,
+    dovecot::{Dovecot, USER},
+    eventually,
+    wait::SOON,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -120,4 +126,77 @@ async fn backfill_of_an_empty_period_or_of_no_folder_is_refused() {
         refused.assert_problem(422, "INVALID_BODY", pointer);
         assert!(refused.text.contains(pointer), "{}", refused.text);
     }
+}
+
+#[tokio::test]
+async fn request_is_not_swallowed_by_another_that_waits() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let since = "2026-01-01T00:00:00Z";
+    let mut jobs = Vec::new();
+    for (body, status) in [
+        (json!({"since": since, "dry_run": true}), 202),
+        (json!({"since": since}), 202),
+        (json!({"since": since, "limit": 5}), 202),
+        (json!({"since": "2026-02-01T00:00:00Z"}), 202),
+        (json!({"since": since}), 200),
+    ] {
+        let asked = ask(&app, &body).await;
+        assert_eq!(asked.status, status, "{body}: {}", asked.text);
+        jobs.push(asked.body["id"].clone());
+    }
+    assert_eq!(jobs[1], jobs[4], "the same work");
+}
+
+#[tokio::test]
+async fn backfill_says_how_soon_its_emails_are_judged() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(QUICK).await;
+    dovecot.deliver("INBOX", &email(1));
+    let body = json!({"since": "2026-01-01T00:00:00Z", "urgency": "soon"});
+    backfilled(&app, &body).await;
+    let urgency: String = app
+        .db
+        .one(
+            "select coalesce((select args ->> 'urgency' from jobs where kind = 'triage.email'),
+                 (select args ->> 'urgency' from finished_jobs where kind = 'triage.email'))",
+        )
+        .await;
+    assert_eq!(urgency, "soon");
+}
+
+#[tokio::test]
+async fn password_that_was_rejected_is_not_tried_again() {
+    let dovecot = Dovecot::start().await;
+    let imap = json!({"host": "127.0.0.1", "port": dovecot.port, "security": "none"});
+    let app = TestApp::open_with(|account| {
+        account["imap"] = imap;
+        account["username"] = Value::from(USER);
+        account["password"] = Value::from("of last year");
+    })
+    .await;
+    let _worker = app.worker_with(QUICK).await;
+    let asked = ask(&app, &json!({"since": "2026-01-01T00:00:00Z"})).await;
+    assert_eq!(asked.status, 202, "{}", asked.text);
+    for attempt in 1..=3 {
+        eventually(SOON, async || {
+            let made: i32 = app
+                .db
+                .one(
+                    "select coalesce(max(attempt), 0) from jobs where kind = 'mailbox.backfill' and state = 'scheduled'",
+                )
+                .await;
+            (made >= attempt)
+                .then_some(())
+                .ok_or_else(|| format!("{made} attempts"))
+        })
+        .await;
+        // As if the wait were over.
+        app.db
+            .execute("update jobs set run_at = now() where state = 'scheduled'")
+            .await;
+    }
+    let log = dovecot.log();
+    assert_eq!(log.matches("auth failed").count(), 1, "{log}");
 }

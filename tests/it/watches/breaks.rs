@@ -96,6 +96,43 @@ async fn folder_that_the_server_fails_at_keeps_no_other_from_being_read() {
 }
 
 #[tokio::test]
+async fn email_at_which_the_connection_ends_is_passed_over_in_the_end() {
+    let dovecot = Dovecot::start().await;
+    let cutter = Cutter::before(dovecot.port).await;
+    let app = app_at(cutter.port).await;
+    let _worker = app.worker_with(QUICK).await;
+    cutter.cut_at_emails(&[3]);
+    for number in 1..=4 {
+        dovecot.deliver("INBOX", &email(number));
+    }
+    watch(&app, &["INBOX", "Team"]).await;
+    eventually(SOON, async || {
+        (cutter.cuts() > 0)
+            .then_some(())
+            .ok_or_else(|| "nothing was cut".to_owned())
+    })
+    .await;
+    // Another folder is read while the inbox cannot be.
+    dovecot.deliver(
+        "Team",
+        &email(5).replace("Hello", "To all of the team: hello"),
+    );
+    has_jobs_at_once(&app, 4).await;
+    let folder = eventually(SOON, async || {
+        let folder = seen(&app).await["folders"][0].clone();
+        (folder["skipped"] == 1)
+            .then_some(folder.clone())
+            .ok_or_else(|| folder.to_string())
+    })
+    .await;
+    assert_eq!(folder["last_uid"], 4, "{folder}");
+    let items = app.client.get("/v1/inbox").await.text;
+    assert!(items.contains("An email was not read"), "{items}");
+    dovecot.deliver("INBOX", &email(6));
+    has_jobs_at_once(&app, 5).await;
+}
+
+#[tokio::test]
 async fn server_that_takes_no_more_connections_asks_for_no_other_password() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;
@@ -230,6 +267,33 @@ async fn folder_whose_uids_lost_their_meaning_is_read_again_without_a_second_job
     .await;
     checked_again(&app, "INBOX").await;
     assert_eq!(jobs(&app).await, 4);
+}
+
+#[tokio::test]
+async fn folder_whose_uids_went_back_is_read_again() {
+    let mut dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(QUICK).await;
+    for number in 1..6 {
+        dovecot.deliver("INBOX", &email(number));
+    }
+    watch(&app, &["INBOX"]).await;
+    has_jobs(&app, 5).await;
+    checked_again(&app, "INBOX").await;
+    let before = seen(&app).await["folders"][0]["uid_validity"].clone();
+    dovecot.stop();
+    dovecot.turn_back_uids("INBOX");
+    // One that was read, and a new one under a UID that was read.
+    dovecot.deliver("INBOX", &email(1));
+    dovecot.deliver("INBOX", &email(6));
+    dovecot.start_again().await;
+    has_jobs_at_once(&app, 6).await;
+    checked_again(&app, "INBOX").await;
+    let folder = seen(&app).await["folders"][0].clone();
+    assert_eq!(folder["uid_validity"], before, "{folder}");
+    assert_eq!(folder["last_uid"], 2, "{folder}");
+    dovecot.deliver("INBOX", &email(7));
+    has_jobs(&app, 7).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! The watch over HTTP: what is asked for is checked, and a colleague's connection is not found.
 
 use super::{TestApp, app_with, email, has_jobs, seen, watch};
-use crate::support::{client::send, dovecot::Dovecot};
+use crate::support::{client::send, dovecot::Dovecot, eventually, wait::SOON};
+use jobs::store::watches;
 use reqwest::Method;
 use serde_json::json;
 
@@ -74,4 +75,35 @@ async fn missing_folder_is_named_and_keeps_no_other_from_being_read() {
         dovecot.kept().iter().all(|kept| kept.folder != "Nowhere"),
         "it is not created"
     );
+    // Its user learns of it once, and it is not what an operator is woken for.
+    let items = eventually(SOON, async || {
+        let items = app.client.get("/v1/inbox").await.text;
+        items
+            .contains("The folder Nowhere is missing")
+            .then_some(items.clone())
+            .ok_or(items)
+    })
+    .await;
+    assert_eq!(items.matches("Nowhere is missing").count(), 1, "{items}");
+    app.db
+        .execute("update watched_folders set created_at = now() - interval '1 day' where folder = 'Nowhere'")
+        .await;
+    let found = watches::staleness(app.db.pool()).await.unwrap();
+    assert_eq!((found.folders, found.missing), (2, 1));
+    assert!(found.oldest_seconds < 3600, "{found:?}");
+}
+
+#[tokio::test]
+async fn watch_that_no_worker_checks_is_pending() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let mut worker = app.worker_with(super::QUICK).await;
+    watch(&app, &["INBOX"]).await;
+    super::checked_again(&app, "INBOX").await;
+    assert_eq!(seen(&app).await["status"], "watching");
+    worker.process.kill();
+    app.db
+        .execute("update mailbox_watches set lease_until = now(), next_check_at = now() - interval '4 minutes'")
+        .await;
+    assert_eq!(seen(&app).await["status"], "pending");
 }

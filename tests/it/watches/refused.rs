@@ -82,3 +82,39 @@ async fn backfill_passes_over_an_email_that_the_server_never_sends() {
     );
     assert_eq!(jobs(&app).await, 51);
 }
+
+#[tokio::test]
+async fn server_that_begins_to_limit_the_rate_loses_no_email() {
+    // A text that says so, and one of which only the emails that the server does send show it, with so many refusals.
+    for (refusal, refusals) in [
+        ("[THROTTLED] Suggested backoff time: 2714 ms", 8),
+        ("Internal error.", 18),
+    ] {
+        let dovecot = Dovecot::start().await;
+        let cutter = Cutter::before(dovecot.port).await;
+        let app = app_at(cutter.port).await;
+        let _worker = app.worker_with(QUICK).await;
+        dovecot.deliver("INBOX", &email(0));
+        watch(&app, &["INBOX"]).await;
+        has_jobs(&app, 1).await;
+        // One email is refused by itself, so that those of its group are asked for one by one; the limit begins in their midst.
+        cutter.refuse_emails(&[2]);
+        cutter.limit_rate(3, refusal);
+        for number in 1..=10 {
+            dovecot.deliver("INBOX", &email(number));
+        }
+        let before = cutter.cuts();
+        eventually(SOON, async || {
+            let refused = cutter.cuts() - before;
+            (refused > refusals)
+                .then_some(())
+                .ok_or_else(|| refused.to_string())
+        })
+        .await;
+        assert_eq!(seen(&app).await["folders"][0]["skipped"], 0, "{refusal}");
+        cutter.refuse_emails(&[]);
+        cutter.lift_rate_limit();
+        has_jobs(&app, 11).await;
+        assert_eq!(seen(&app).await["folders"][0]["skipped"], 0, "{refusal}");
+    }
+}

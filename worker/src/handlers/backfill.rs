@@ -10,6 +10,7 @@ use crate::{
     watch::{
         check::parsed,
         groups::{Group, groups},
+        memory::ReadMemory,
         refused::{GroupRead, list_part, neighbours, read_group},
     },
 };
@@ -37,11 +38,12 @@ const PAUSE: TimeDelta = TimeDelta::milliseconds(500);
 /// Backfills folders.
 pub struct BackfillHandler {
     providers: Providers,
+    memory: ReadMemory,
 }
 
 impl BackfillHandler {
-    pub fn new(providers: Providers) -> Self {
-        Self { providers }
+    pub fn new(providers: Providers, memory: ReadMemory) -> Self {
+        Self { providers, memory }
     }
 }
 
@@ -71,13 +73,11 @@ impl Handler for BackfillHandler {
         let turn = BackfillRun {
             ctx,
             args: &args,
+            memory: &self.memory,
             ends_at: Instant::now() + TURN,
             progress,
         };
-        let providers = ProviderContext {
-            ctx,
-            providers: &self.providers,
-        };
+        let providers = ProviderContext::new(ctx, &self.providers);
         let ended = tokio::select! {
             ended = turn.run(&providers, &connection) => ended,
             () = ctx.cancelled.cancelled() => return Err(Failure::cancelled()),
@@ -99,6 +99,7 @@ impl Handler for BackfillHandler {
 struct BackfillRun<'a> {
     ctx: &'a JobContext,
     args: &'a Args,
+    memory: &'a ReadMemory,
     ends_at: Instant,
     progress: BackfillProgress,
 }
@@ -124,7 +125,6 @@ impl BackfillRun<'_> {
         }
         let after = self.progress.cursor.last_uid;
         let uids = reader.list_after(after, &self.args.period).await?;
-        let (mut done, total) = (0, uids.len());
         for part in uids.chunks(LISTED) {
             let listed = list_part(&mut reader, part, self.was_refused()).await?;
             for group in groups(&listed, &self.args.period) {
@@ -137,14 +137,15 @@ impl BackfillRun<'_> {
                     reader.close().await;
                     return Ok(self.output(true));
                 }
-            }
-            done += part.len();
-            self.report(done, total)?;
-            // A dry run stores no cursor, and reads no email either.
-            let is_over = Instant::now() >= self.ends_at && done < total;
-            if is_over && !self.args.dry_run {
-                reader.close().await;
-                return Err(Stop::Failure(self.pause()));
+                let read = uids.partition_point(|uid| *uid <= self.progress.cursor.last_uid);
+                let remaining = uids.len() - read;
+                self.report(remaining)?;
+                // A dry run stores no cursor, and reads no email either.
+                let is_over = Instant::now() >= self.ends_at && remaining > 0;
+                if is_over && !self.args.dry_run {
+                    reader.close().await;
+                    return Err(Stop::Failure(self.pause()));
+                }
             }
         }
         reader.close().await;
@@ -174,22 +175,23 @@ impl BackfillRun<'_> {
         if self.args.dry_run {
             return Ok(());
         }
+        let _reserved = self.memory.reserve(group.bytes).await;
         let GroupRead { emails, refused } =
             read_group(reader, &group, &beside, self.was_refused()).await?;
-        let (emails, unreadable) = parsed(emails).await;
-        self.progress.skipped += group.skipped + unreadable + refused;
+        let (emails, malformed) = parsed(emails).await;
+        let skipped = group.too_large.len() + malformed.len() + refused.len();
+        self.progress.skipped += i64::try_from(skipped).unwrap_or(i64::MAX);
         let (pool, job) = (&self.ctx.pool, &self.ctx.job);
-        let delivered = deliver(pool, job, self.args.connection_id, emails, self.progress).await;
+        let delivered = deliver(pool, job, self.args, emails, self.progress).await;
         let held = delivered.map_err(|error| Stop::Failure(unavailable(&error)))?;
         self.progress = held.ok_or_else(|| Stop::Failure(Failure::interrupted()))?;
         Ok(())
     }
 
-    fn report(&self, done: usize, total: usize) -> Result<(), Stop> {
+    fn report(&self, remaining: usize) -> Result<(), Stop> {
         let note = format!("{} emails read", self.progress.emails);
-        #[expect(clippy::cast_precision_loss, reason = "a share needs no precision")]
-        let share = done as f32 / total.max(1) as f32;
-        let reported = self.ctx.report(share.clamp(0.0, 1.0), &note);
+        let share = share(self.progress.emails, remaining, self.args.limit);
+        let reported = self.ctx.report(share, &note);
         reported.map_err(|_| Stop::Failure(Failure::interrupted()))
     }
 
@@ -211,6 +213,37 @@ impl BackfillRun<'_> {
             enqueued: self.progress.enqueued,
             skipped: self.progress.skipped,
             is_limited,
+        }
+    }
+}
+
+/// The part of a backfill that is done, over all turns.
+fn share(emails: i64, remaining: usize, limit: i64) -> f32 {
+    let remaining = i64::try_from(remaining).unwrap_or(i64::MAX);
+    let total = emails.saturating_add(remaining).min(limit).max(1);
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no precision")]
+    let share = emails as f32 / total as f32;
+    share.clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn share_counts_former_turns_and_ends_at_the_limit() {
+        for (emails, remaining, limit, expected) in [
+            (50, 150, 1_000, 0.25),
+            (150, 50, 1_000, 0.75),
+            (50, 5_000, 100, 0.5),
+            (100, 5_000, 100, 1.0),
+            (0, 0, 100, 0.0),
+        ] {
+            let found = share(emails, remaining, limit);
+            assert!(
+                (found - expected).abs() < 0.001,
+                "{emails} {remaining}: {found}"
+            );
         }
     }
 }

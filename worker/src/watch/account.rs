@@ -11,7 +11,7 @@ use crate::providers::{
 use base::{db, telemetry::chain};
 use jobs::{
     commands::watches::refuse::refuse,
-    domain::watch::backoff,
+    domain::watch::{FolderName, backoff},
     store::{
         connections::{self, StoredConnection},
         watches::{
@@ -20,13 +20,12 @@ use jobs::{
         },
     },
 };
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 use tokio::time::{Instant, interval_at, sleep_until};
 
 /// How often a mailbox is handed back to a database that failed.
 const RETRY: Duration = Duration::from_secs(2);
-/// How often the folder that the server reports on is looked at again before the lease is renewed and the other folders have
-/// their turn.
+/// How often the folder that the server reports on is checked again before the other folders have their turn.
 const ROUNDS: usize = 10;
 
 impl Watcher {
@@ -41,6 +40,7 @@ impl Watcher {
         tokio::select! {
             biased;
             () = self.engine.stopping.cancelled() => self.hand_back(&lease).await,
+            Err(error) = self.keep(&lease) => self.end(&lease, Some(&connection), error).await,
             Err(error) = self.read(&lease, &connection) => {
                 self.end(&lease, Some(&connection), error).await;
             }
@@ -58,34 +58,55 @@ impl Watcher {
         lease: &WatchLease,
         connection: &StoredConnection,
     ) -> Result<std::convert::Infallible, CheckError> {
-        let mut reader = self.mailbox(lease, connection).await?.open_reader().await?;
+        let mut reader = self.log_in(lease, connection).await?;
         let mut next_poll = Instant::now();
         loop {
             self.renew(lease).await?;
             let pool = &self.engine.pool;
             let folders = folders::of_watch(pool, lease.tenant, lease.connection).await?;
-            let Some((first, others)) = folders.split_first() else {
+            let Some(first) = folders.first() else {
                 return Err(CheckError::LeaseLost);
             };
             let is_poll = next_poll <= Instant::now();
             if is_poll {
                 if reader.is_outdated() {
-                    reader = self.mailbox(lease, connection).await?.open_reader().await?;
+                    reader = self.log_in(lease, connection).await?;
                 }
-                for folder in others {
-                    check(self, lease, &mut reader, folder).await?;
-                }
+                reader = self.poll(lease, connection, reader, &folders).await?;
             }
-            let is_at_rest = self.rests(lease, &mut reader, first).await?;
+            // Again at a poll, because the server reports on the folder that was opened last.
+            let is_at_rest = self.rests(lease, &mut reader, &first.folder).await?;
             if is_poll {
                 next_poll = Instant::now() + self.config.poll;
                 watches::record_success(pool, lease, self.config.poll).await?;
             }
             // What arrives during a check is not reported again: to wait then would leave it until the next poll.
             if is_at_rest {
-                reader = self.wait(lease, reader, next_poll).await?;
+                reader = wait(reader, next_poll).await?;
             }
         }
+    }
+
+    /// Checks all folders, the inbox first. A connection that breaks off at an email costs the others nothing.
+    async fn poll(
+        &self,
+        lease: &WatchLease,
+        connection: &StoredConnection,
+        mut reader: Reader,
+        folders: &[StoredFolder],
+    ) -> Result<Reader, CheckError> {
+        let mut broken = None;
+        for folder in folders {
+            match check(self, lease, &mut reader, folder).await {
+                Err(error @ CheckError::BrokenOff(_)) => {
+                    broken = Some(error);
+                    reader = self.log_in(lease, connection).await?;
+                }
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+        }
+        broken.map_or(Ok(reader), Err)
     }
 
     /// Checks a folder until nothing is new, a few times at most; returns whether nothing is.
@@ -93,47 +114,26 @@ impl Watcher {
         &self,
         lease: &WatchLease,
         reader: &mut Reader,
-        first: &StoredFolder,
+        name: &FolderName,
     ) -> Result<bool, CheckError> {
-        let mut folder = first.clone();
+        let pool = &self.engine.pool;
         for _ in 0..ROUNDS {
-            if !check(self, lease, reader, &folder).await? {
+            let stored = folders::of_watch(pool, lease.tenant, lease.connection).await?;
+            let folder = stored.iter().find(|found| found.folder == *name);
+            let folder = folder.ok_or(CheckError::LeaseLost)?;
+            if !check(self, lease, reader, folder).await? {
                 return Ok(true);
             }
-            let pool = &self.engine.pool;
-            let stored = folders::of_watch(pool, lease.tenant, lease.connection).await?;
-            let again = stored
-                .into_iter()
-                .find(|found| found.folder == folder.folder);
-            folder = again.ok_or(CheckError::LeaseLost)?;
         }
         Ok(false)
     }
 
-    /// Waits for a change that the server reports, at most until the next poll, and keeps the lease meanwhile.
-    async fn wait(
-        &self,
-        lease: &WatchLease,
-        reader: Reader,
-        until: Instant,
-    ) -> Result<Reader, CheckError> {
-        let limit = until.saturating_duration_since(Instant::now());
-        let waited = async {
-            if reader.can_idle() && limit > Duration::ZERO {
-                let (reader, woken) = reader.idle(limit).await?;
-                tracing::trace!(?woken, "the wait for a change ended");
-                return Ok(reader);
-            }
-            sleep_until(until).await;
-            Ok::<_, ProviderError>(reader)
-        };
-        let mut waited = pin!(waited);
+    /// Renews the lease for as long as it is held: a folder may have more emails, and a server be slower, than a lease is long.
+    async fn keep(&self, lease: &WatchLease) -> Result<std::convert::Infallible, CheckError> {
         let mut renewals = interval_at(Instant::now() + RENEW, RENEW);
         loop {
-            tokio::select! {
-                ended = &mut waited => return Ok(ended?),
-                _ = renewals.tick() => self.renew(lease).await?,
-            }
+            renewals.tick().await;
+            self.renew(lease).await?;
         }
     }
 
@@ -143,6 +143,15 @@ impl Watcher {
         } else {
             Err(CheckError::LeaseLost)
         }
+    }
+
+    async fn log_in(
+        &self,
+        lease: &WatchLease,
+        connection: &StoredConnection,
+    ) -> Result<Reader, CheckError> {
+        let mailbox = self.mailbox(lease, connection).await?;
+        Ok(mailbox.open_reader().await?)
     }
 
     async fn mailbox(
@@ -206,7 +215,7 @@ impl Watcher {
                 // Read again at once, it would be refused again.
                 self.postpone(lease, "database_refused").await
             }
-            CheckError::Provider(error) => {
+            CheckError::Provider(error) | CheckError::BrokenOff(error) => {
                 tracing::warn!(connection.id = %lease.connection, code = error.code(), "could not read a watched mailbox");
                 self.record(lease, connection, &error).await
             }
@@ -237,4 +246,16 @@ impl Watcher {
         let wait = backoff(failures.unwrap_or(1));
         watches::release(&mut *conn, lease, wait.to_std().unwrap_or_default()).await
     }
+}
+
+/// Waits for a change that the server reports, at most until the next poll.
+async fn wait(reader: Reader, until: Instant) -> Result<Reader, ProviderError> {
+    let limit = until.saturating_duration_since(Instant::now());
+    if reader.can_idle() && limit > Duration::ZERO {
+        let (reader, woken) = reader.idle(limit).await?;
+        tracing::trace!(?woken, "the wait for a change ended");
+        return Ok(reader);
+    }
+    sleep_until(until).await;
+    Ok(reader)
 }

@@ -4,23 +4,26 @@
 use super::{
     LEASE, Watcher,
     groups::groups,
-    refused::{GroupRead, REFUSED, list_part, neighbours, read_group},
+    refused::{GroupRead, REFUSED, UNAVAILABLE, list_part, neighbours, read_group},
 };
 use crate::providers::{
     ProviderError,
-    imap::reader::{RawEmail, Reader},
+    imap::reader::{Listed, RawEmail, Reader},
 };
 use chrono::TimeDelta;
 use jobs::{
-    commands::watches::deliver::{DeliverError, Delivery, FetchedEmail, deliver},
+    commands::watches::{
+        deliver::{DeliverError, Delivery, FetchedEmail, deliver},
+        unread::{UnreadEmail, UnreadReason, report_missing},
+    },
     domain::{
         MessageId,
         mail::{Mail, OwnAnswer},
-        watch::{Cursor, Period, Unread},
+        watch::{BrokenRead, Cursor, Period, Unread},
     },
     store::watches::{
         WatchLease,
-        folders::{self, Progress, StoredFolder},
+        folders::{self, FOLDER_MISSING, Progress, StoredFolder},
     },
 };
 
@@ -32,6 +35,9 @@ const LISTED: usize = 200;
 pub(super) enum CheckError {
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// The connection broke off at an email, which is recorded. In another session the other folders can be read.
+    #[error(transparent)]
+    BrokenOff(ProviderError),
     #[error("the lease was lost")]
     LeaseLost,
     #[error("the database failed")]
@@ -50,8 +56,8 @@ impl From<DeliverError> for CheckError {
 /// Delivers what is new in a folder. Returns whether anything was there to be read: then the server may have reported more
 /// meanwhile, and the caller looks again before it waits.
 ///
-/// A server that fails at a command does so for this folder: the others are read all the same. If it fails at one email, the
-/// next check passes it over.
+/// A server that fails at a command, or asks to wait, does so for this folder: the others are read all the same. If it fails at
+/// one email, the next check passes it over.
 pub(super) async fn check(
     watcher: &Watcher,
     lease: &WatchLease,
@@ -59,9 +65,9 @@ pub(super) async fn check(
     folder: &StoredFolder,
 ) -> Result<bool, CheckError> {
     match check_once(watcher, lease, reader, folder).await {
-        Err(CheckError::Provider(error)) if error.code() == REFUSED => {
+        Err(CheckError::Provider(error)) if [REFUSED, UNAVAILABLE].contains(&error.code()) => {
             let pool = &watcher.engine.pool;
-            folders::record_failure(pool, lease, &folder.folder, REFUSED).await?;
+            folders::record_failure(pool, lease, &folder.folder, error.code()).await?;
             Ok(false)
         }
         checked => checked,
@@ -75,13 +81,12 @@ async fn check_once(
     folder: &StoredFolder,
 ) -> Result<bool, CheckError> {
     let Some(state) = reader.examine(&folder.folder).await? else {
-        folders::record_failure(
-            &watcher.engine.pool,
-            lease,
-            &folder.folder,
-            "folder_missing",
-        )
-        .await?;
+        let pool = &watcher.engine.pool;
+        // Not at the first check: a server that is starting may list it later.
+        if folder.last_error.as_deref() == Some(FOLDER_MISSING) {
+            report_missing(pool, lease, &folder.folder).await?;
+        }
+        folders::record_failure(pool, lease, &folder.folder, FOLDER_MISSING).await?;
         return Ok(false);
     };
     let mut delivering = Delivering {
@@ -92,18 +97,37 @@ async fn check_once(
             uid_validity: Some(state.uid_validity),
             ..folder.cursor
         },
+        asked: 0,
+        new: 0,
     };
     let has_news = match folder.cursor.unread(&state) {
         Unread::Nothing => false,
         Unread::After(uid) => {
-            delivering.cursor.last_uid = uid;
-            delivering.read_after(reader, uid).await?
+            let uids = reader.list_after(uid, &delivering.period()).await?;
+            delivering.read(reader, &uids, folder.broken).await?;
+            !uids.is_empty()
+        }
+        Unread::All => {
+            let mut uids = reader.list_after(0, &delivering.period()).await?;
+            let last = folder.cursor.last_uid;
+            // A server with emails behind the UIDNEXT that it states is mistaken; its UIDs did not go back.
+            if folder.cursor.uid_validity == delivering.cursor.uid_validity
+                && state.uid_validity != 0
+                && uids.last().is_some_and(|newest| *newest >= last)
+            {
+                uids.retain(|uid| *uid > last);
+            } else {
+                delivering.cursor.last_uid = 0;
+            }
+            delivering.read(reader, &uids, None).await?;
+            // What was known is no news: without UIDVALIDITY a folder is read whole at each check.
+            delivering.new > 0
         }
     };
     // All that had a UID when the folder was opened is read now, also if the last of it was expunged.
     let seen = state.uid_next.map_or(0, |next| next.saturating_sub(1));
     delivering.cursor.last_uid = delivering.cursor.last_uid.max(seen);
-    delivering.deliver(Vec::new(), 0, true).await?;
+    delivering.deliver(Vec::new(), Vec::new(), true).await?;
     Ok(has_news)
 }
 
@@ -113,36 +137,107 @@ struct Delivering<'a> {
     lease: &'a WatchLease,
     folder: &'a StoredFolder,
     cursor: Cursor,
+    /// The first of the emails that the server was asked for last.
+    asked: u32,
+    /// Emails that were not read before.
+    new: usize,
 }
 
 impl Delivering<'_> {
-    async fn read_after(&mut self, reader: &mut Reader, uid: u32) -> Result<bool, CheckError> {
+    fn period(&self) -> Period {
         let kept = TimeDelta::days(self.watcher.config.retention_days.into());
-        let period = Period {
+        Period {
             since: self.lease.since.max(self.watcher.engine.clock.now() - kept),
             until: None,
-        };
-        let was_refused = self.folder.last_error.as_deref() == Some(REFUSED);
-        let uids = reader.list_after(uid, &period).await?;
-        for part in uids.chunks(LISTED) {
-            let listed = list_part(reader, part, was_refused).await?;
-            for group in groups(&listed, &period) {
-                let beside = neighbours(self.cursor.last_uid, &uids, &group);
-                let GroupRead { emails, refused } =
-                    read_group(reader, &group, &beside, was_refused).await?;
-                let (emails, unreadable) = parsed(emails).await;
-                self.cursor.last_uid = group.last_uid;
-                self.deliver(emails, group.skipped + unreadable + refused, false)
-                    .await?;
-            }
         }
-        Ok(!uids.is_empty())
+    }
+
+    /// Reads these emails. If the connection breaks off, records at which.
+    async fn read(
+        &mut self,
+        reader: &mut Reader,
+        uids: &[u32],
+        broken: Option<BrokenRead>,
+    ) -> Result<(), CheckError> {
+        let error = match self.read_parts(reader, uids, broken).await {
+            Err(CheckError::Provider(error)) if ![REFUSED, UNAVAILABLE].contains(&error.code()) => {
+                error
+            }
+            read => return read,
+        };
+        let broken = BrokenRead::at(self.asked, broken);
+        let (pool, folder) = (&self.watcher.engine.pool, &self.folder.folder);
+        folders::record_broken(pool, self.lease, folder, &self.cursor, broken).await?;
+        Err(CheckError::BrokenOff(error))
+    }
+
+    async fn read_parts(
+        &mut self,
+        reader: &mut Reader,
+        uids: &[u32],
+        broken: Option<BrokenRead>,
+    ) -> Result<(), CheckError> {
+        let broken = broken.filter(BrokenRead::is_read_alone);
+        let alone = if broken.is_some() {
+            LISTED.min(uids.len())
+        } else {
+            0
+        };
+        let (alone, together) = uids.split_at(alone);
+        for part in alone.chunks(1).chain(together.chunks(LISTED)) {
+            if let ([uid], Some(broken)) = (part, broken)
+                && broken.passes_over(*uid)
+            {
+                tracing::warn!(
+                    uid,
+                    "the connection breaks off at an email of a mailbox again and again; it is skipped"
+                );
+                self.cursor.last_uid = *uid;
+                let unread = vec![not_sent(*uid)];
+                self.deliver(Vec::new(), unread, false).await?;
+                continue;
+            }
+            self.read_part(reader, part, uids).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_part(
+        &mut self,
+        reader: &mut Reader,
+        part: &[u32],
+        uids: &[u32],
+    ) -> Result<(), CheckError> {
+        let was_refused = self.folder.last_error.as_deref() == Some(REFUSED);
+        self.asked = part.first().copied().unwrap_or_default();
+        let listed = list_part(reader, part, was_refused).await?;
+        for group in groups(&listed, &self.period()) {
+            let beside = neighbours(self.cursor.last_uid, uids, &group);
+            self.asked = group.uids.first().copied().unwrap_or(self.asked);
+            // Until they are stored.
+            let _reserved = self.watcher.memory.reserve(group.bytes).await;
+            let GroupRead { emails, refused } =
+                read_group(reader, &group, &beside, was_refused).await?;
+            let (emails, malformed) = parsed(emails).await;
+            let mut unread: Vec<UnreadEmail> = refused.into_iter().map(not_sent).collect();
+            unread.extend(malformed.into_iter().map(|uid| UnreadEmail {
+                uid,
+                reason: UnreadReason::Malformed,
+            }));
+            for email in &group.too_large {
+                self.asked = email.uid;
+                unread.push(too_large(reader, email).await?);
+            }
+            self.cursor.last_uid = group.last_uid;
+            self.deliver(emails, unread, false).await?;
+        }
+        Ok(())
     }
 
     async fn deliver(
-        &self,
+        &mut self,
         emails: Vec<FetchedEmail>,
-        skipped: i64,
+        unread: Vec<UnreadEmail>,
         is_complete: bool,
     ) -> Result<(), CheckError> {
         let engine = &self.watcher.engine;
@@ -153,22 +248,46 @@ impl Delivering<'_> {
             progress: Progress {
                 cursor: self.cursor,
                 emails: 0,
-                skipped,
+                skipped: i64::try_from(unread.len()).unwrap_or(i64::MAX),
                 is_complete,
             },
+            unread,
             now,
             lease: LEASE,
         };
         let new = deliver(&engine.pool, &engine.notifier, self.lease, delivery).await?;
+        self.new += new;
         let new = u64::try_from(new).unwrap_or(u64::MAX);
         self.watcher.metrics.emails_fetched_total.inc_by(new);
         Ok(())
     }
 }
 
-/// Parses emails away from the threads that serve other jobs. Returns them, and how many could not be read.
-pub(crate) async fn parsed(raw: Vec<RawEmail>) -> (Vec<FetchedEmail>, i64) {
-    let (mut emails, mut unreadable) = (Vec::with_capacity(raw.len()), 0);
+fn not_sent(uid: u32) -> UnreadEmail {
+    UnreadEmail {
+        uid,
+        reason: UnreadReason::NotSent,
+    }
+}
+
+/// Reads who sent an email that is too large to be read, if the server says so.
+async fn too_large(reader: &mut Reader, email: &Listed) -> Result<UnreadEmail, ProviderError> {
+    let header = match reader.header(email.uid).await {
+        Err(error) if error.code() == REFUSED => None,
+        header => header?,
+    };
+    Ok(UnreadEmail {
+        uid: email.uid,
+        reason: UnreadReason::TooLarge {
+            bytes: email.bytes,
+            header,
+        },
+    })
+}
+
+/// Parses emails away from the threads that serve other jobs. Returns them, and the UIDs of those that could not be read.
+pub(crate) async fn parsed(raw: Vec<RawEmail>) -> (Vec<FetchedEmail>, Vec<u32>) {
+    let (mut emails, mut malformed) = (Vec::with_capacity(raw.len()), Vec::new());
     for email in raw {
         let uid = email.uid;
         // Each by itself: one that breaks the parser must not cost the others.
@@ -180,10 +299,10 @@ pub(crate) async fn parsed(raw: Vec<RawEmail>) -> (Vec<FetchedEmail>, i64) {
                 uid,
                 "could not read an email of a watched mailbox; it is skipped"
             );
-            unreadable += 1;
+            malformed.push(uid);
         }
     }
-    (emails, unreadable)
+    (emails, malformed)
 }
 
 fn fetched(source: Vec<u8>) -> Option<FetchedEmail> {

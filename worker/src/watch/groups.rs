@@ -16,7 +16,7 @@ pub(crate) struct Group {
     /// The cursor after this group: also past what is not read.
     pub(crate) last_uid: u32,
     /// Emails that are too large to be read.
-    pub(crate) skipped: i64,
+    pub(crate) too_large: Vec<Listed>,
 }
 
 /// Divides emails, ordered by UID, into groups. Leaves out those of another period and those that are too large.
@@ -35,7 +35,7 @@ pub(crate) fn groups(listed: &[Listed], period: &Period) -> Vec<Group> {
             group.uids.push(email.uid);
             group.bytes += email.bytes;
         } else if is_too_large && !is_other {
-            group.skipped += 1;
+            group.too_large.push(*email);
         }
         group.last_uid = email.uid;
     }
@@ -85,22 +85,25 @@ mod tests {
             listed(7, 300, since),
             listed(9, 100, before),
         ];
-        let group = |uids: &[u32], bytes, last_uid, skipped| Group {
+        let group = |uids: &[u32], bytes, last_uid, too_large: &[Listed]| Group {
             uids: uids.to_vec(),
             bytes,
             last_uid,
-            skipped,
+            too_large: too_large.to_vec(),
         };
         assert_eq!(
             groups(&emails, &period(since)),
             [
-                group(&[2, 3], 300, 3, 0),
-                group(&[4], MAX_BYTES, 6, 1),
-                group(&[7], 300, 9, 0),
+                group(&[2, 3], 300, 3, &[]),
+                group(&[4], MAX_BYTES, 6, &emails[4..5]),
+                group(&[7], 300, 9, &[]),
             ]
         );
         assert_eq!(groups(&[], &period(since)), []);
-        assert_eq!(groups(&emails[..1], &period(since)), [group(&[], 0, 1, 0)]);
+        assert_eq!(
+            groups(&emails[..1], &period(since)),
+            [group(&[], 0, 1, &[])]
+        );
     }
 
     #[test]

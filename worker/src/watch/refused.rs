@@ -1,5 +1,5 @@
 //! Reads emails although the server refuses to send one of them: [`list_part`] and [`read_group`]. One that it refuses again and
-//! again, while it sends others, is passed over; a server that sends nothing is asked again later.
+//! again, while it sends others, is passed over; a server that sends nothing, or asks to wait, is asked again later.
 
 use super::groups::Group;
 use crate::providers::{
@@ -10,13 +10,15 @@ use jobs::domain::mail::limits::SOURCE_BYTES;
 
 /// The code of a command that the server failed at.
 pub(crate) const REFUSED: &str = "imap_refused";
+/// The code of a server that asks to come back later, as one does that limits the rate.
+pub(crate) const UNAVAILABLE: &str = "imap_unavailable";
 
 /// What was read of a group.
 #[derive(Debug, Default)]
 pub(crate) struct GroupRead {
     pub(crate) emails: Vec<RawEmail>,
     /// Emails that are passed over.
-    pub(crate) refused: i64,
+    pub(crate) refused: Vec<u32>,
 }
 
 /// Lists size and time of these emails. If the folder was refused before, each is asked for by itself, and one that is refused
@@ -51,11 +53,12 @@ pub(crate) async fn list_part(
     if is_served { Ok(listed) } else { Err(refusal) }
 }
 
-/// Reads the emails of a group. If the folder was refused before, each is asked for by itself. Once the server has sent another
-/// one of the group or one of the neighbours, those that it refuses even then are passed over.
+/// Reads the emails of a group. If the folder was refused before, each is asked for by itself, and those that the server
+/// refuses again are asked for once more. It is passed over if the server sends another email of the group, or one of the
+/// neighbours, after that.
 ///
 /// # Errors
-/// If the connection fails, or the server refuses the group.
+/// If the connection fails, or the server refuses the group or asks to wait.
 pub(crate) async fn read_group(
     reader: &mut Reader,
     group: &Group,
@@ -70,7 +73,7 @@ pub(crate) async fn read_group(
         read => {
             return Ok(GroupRead {
                 emails: read?,
-                refused: 0,
+                refused: Vec::new(),
             });
         }
     };
@@ -81,35 +84,47 @@ pub(crate) async fn read_group(
             None => refused.push(uid),
         }
     }
-    let mut is_served = !emails.is_empty() || refused.is_empty();
-    for &uid in neighbours {
-        if is_served {
-            break;
-        }
-        is_served = read_one(reader, uid)
-            .await?
-            .is_some_and(|read| !read.is_empty());
-    }
-    if !is_served {
-        return Err(refusal);
-    }
-    // Once more, now that the server sends: it may have come back in between.
-    let mut skipped = 0;
+    let smallest = emails
+        .iter()
+        .min_by_key(|email: &&RawEmail| email.source.len());
+    let witnesses: Vec<u32> = smallest
+        .map(|email| email.uid)
+        .into_iter()
+        .chain(neighbours.iter().copied())
+        .collect();
+    let mut skipped = Vec::new();
     for uid in refused {
         if let Some(read) = read_one(reader, uid).await? {
             emails.extend(read);
             continue;
         }
+        // Asked for after the refusal, not before: a server that limits the rate begins to refuse at any email, and goes on.
+        if !serves_one(reader, &witnesses).await? {
+            return Err(refusal);
+        }
         tracing::warn!(
             uid,
             "the mail server refuses to send an email of a mailbox; it is skipped"
         );
-        skipped += 1;
+        skipped.push(uid);
     }
     Ok(GroupRead {
         emails,
         refused: skipped,
     })
+}
+
+/// Whether the server sends one of these emails now.
+async fn serves_one(reader: &mut Reader, uids: &[u32]) -> Result<bool, ProviderError> {
+    for &uid in uids {
+        if read_one(reader, uid)
+            .await?
+            .is_some_and(|read| !read.is_empty())
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Reads one email; `None` if the server refuses it.
@@ -123,7 +138,8 @@ async fn read_one(reader: &mut Reader, uid: u32) -> Result<Option<Vec<RawEmail>>
 /// Names emails beside a group that the server may send: the one that was read before it and the next few.
 pub(crate) fn neighbours(last_read: u32, uids: &[u32], group: &Group) -> Vec<u32> {
     let before = (last_read > 0).then_some(last_read);
-    let after = uids.iter().copied().filter(|uid| *uid > group.last_uid);
+    let after = uids.partition_point(|uid| *uid <= group.last_uid);
+    let after = uids[after..].iter().copied();
     before.into_iter().chain(after.take(3)).collect()
 }
 

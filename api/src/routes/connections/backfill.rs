@@ -17,6 +17,7 @@ use jobs::{
     },
     domain::{
         ConnectionId,
+        llm::urgency::Urgency,
         session::Scope,
         time::Moment,
         watch::{FolderName, Period},
@@ -44,7 +45,7 @@ pub(super) fn routes() -> Vec<Route> {
         .body::<NewBackfill>("application/json")
         .answer::<JobBody>(202, "A new job")
         .headers(&[ResponseHeader::Location])
-        .answer::<JobBody>(200, "The job of this folder that waits already")
+        .answer::<JobBody>(200, "The same job, which waits already")
         .headers(&[ResponseHeader::Location])
         .errors(&[Code::Conflict]),
     ]
@@ -71,6 +72,9 @@ struct NewBackfill {
     /// Only counts the emails.
     #[serde(default)]
     dry_run: bool,
+    /// How soon the models' answers about the emails are needed; `now` by default. What can wait may cost less.
+    #[serde(default)]
+    urgency: Urgency,
 }
 
 fn inbox() -> String {
@@ -127,6 +131,7 @@ impl NewBackfill {
             },
             limit: self.limit,
             dry_run: self.dry_run,
+            urgency: self.urgency,
         })
     }
 }

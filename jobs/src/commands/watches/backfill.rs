@@ -3,10 +3,7 @@
 use super::deliver::{FetchedEmail, Source, enqueue, unknown};
 use crate::{
     commands::jobs::submit_triage::SubmitOutcome,
-    domain::{
-        Actor, AuditAction, ConnectionId, Detail, ResourceKind, Session,
-        connection::ConnectionStatus,
-    },
+    domain::{Actor, AuditAction, Detail, ResourceKind, Session, connection::ConnectionStatus},
     kinds::backfill::{Args, Backfill},
     store::{
         audit,
@@ -20,7 +17,9 @@ use queue::{
     Dedupe, DedupePolicy, EnqueueError, Enqueued, Job, JobKind, JobView, NewJob,
     enqueue::enqueue as enqueue_job, lease, signals::notifier::Notifier, view,
 };
+use sha2::{Digest, Sha256};
 use sqlx::PgPool;
+use std::fmt::Write as _;
 
 /// The least urgent: new email of anybody goes first.
 const PRIORITY: i16 = 4;
@@ -47,7 +46,8 @@ pub enum BackfillError {
     Database(#[from] sqlx::Error),
 }
 
-/// Enqueues a backfill, or finds one of the same folder that waits already.
+/// Enqueues a backfill, or finds the same one that waits already. Another period, limit or urgency of the same folder is other
+/// work, and a dry run stands for no other.
 ///
 /// # Errors
 /// If the connection is not the user's or has no mailbox, or the database refuses.
@@ -68,7 +68,7 @@ pub async fn request(
     let job = NewJob {
         priority: PRIORITY,
         dedupe: Some(Dedupe {
-            key: format!("{}:{}", args.connection_id, args.folder.as_str()),
+            key: same_backfill(args)?,
             policy: DedupePolicy::KeepWaiting,
         }),
         request_id: Some(request.request_id.to_owned()),
@@ -104,6 +104,17 @@ pub async fn request(
     Ok((view, how))
 }
 
+/// The name of a request: equal requests have the same. A folder's name may be longer than a key.
+fn same_backfill(args: &Args) -> Result<String, sqlx::Error> {
+    let args = serde_json::to_vec(args).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    Ok(Sha256::digest(args)
+        .iter()
+        .fold(String::new(), |mut key, byte| {
+            let _ = write!(key, "{byte:02x}");
+            key
+        }))
+}
+
 /// Delivers emails and stores how far the job has come; returns how many of them are new, or `None` if the job's lease is
 /// lost: then nothing was written.
 ///
@@ -112,7 +123,7 @@ pub async fn request(
 pub async fn deliver(
     pool: &PgPool,
     job: &Job,
-    connection: ConnectionId,
+    args: &Args,
     emails: Vec<FetchedEmail>,
     progress: BackfillProgress,
 ) -> Result<Option<BackfillProgress>, sqlx::Error> {
@@ -122,10 +133,11 @@ pub async fn deliver(
     }
     let source = Source {
         tenant: job.tenant,
-        connection,
+        connection: args.connection_id,
         actor: Actor::Worker(job.lease.worker),
         word: "backfill",
         priority: PRIORITY,
+        urgency: args.urgency,
     };
     let new = unknown(&mut tx, &source, emails).await?;
     let enqueued = enqueue(&mut tx, &source, &new).await?;

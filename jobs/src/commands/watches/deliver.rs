@@ -1,6 +1,7 @@
 //! Emails that a worker read from a watched folder: [`deliver`] enqueues their triage and moves the folder's cursor in one
 //! transaction, so that a crash neither loses an email nor reads one twice.
 
+use super::unread::{UnreadEmail, report_emails};
 use crate::{
     commands::jobs::submit_triage::same_work,
     domain::{
@@ -46,6 +47,8 @@ pub struct FetchedEmail {
 pub struct Delivery<'a> {
     pub folder: &'a FolderName,
     pub emails: Vec<FetchedEmail>,
+    /// Emails that are passed over; their user learns of each.
+    pub unread: Vec<UnreadEmail>,
     pub progress: Progress,
     pub now: DateTime<Utc>,
     /// How long the lease lasts from then on.
@@ -61,6 +64,7 @@ pub(super) struct Source {
     /// For the audit entry.
     pub(super) word: &'static str,
     pub(super) priority: i16,
+    pub(super) urgency: Urgency,
 }
 
 /// As that of an email that is submitted.
@@ -95,6 +99,7 @@ pub async fn deliver(
         actor: Actor::Worker(lease.worker),
         word: "watch",
         priority: PRIORITY,
+        urgency: Urgency::Now,
     };
     let new = unknown(&mut tx, &source, delivery.emails).await?;
     let enqueued = enqueue(&mut tx, &source, &new).await?;
@@ -102,6 +107,9 @@ pub async fn deliver(
         emails: i64::try_from(new.len()).unwrap_or(i64::MAX),
         ..delivery.progress
     };
+    let cursor = &progress.cursor;
+    let folder = (delivery.folder, cursor.uid_validity.unwrap_or(0));
+    report_emails(&mut tx, lease, folder, &delivery.unread).await?;
     folders::advance(&mut tx, lease, delivery.folder, &progress, delivery.now).await?;
     tx.commit().await?;
     if enqueued > 0 {
@@ -151,7 +159,7 @@ pub(super) async fn enqueue(
             force: false,
             ruleset_version: version,
             api_key: None,
-            urgency: Urgency::Now,
+            urgency: source.urgency,
         };
         Ok::<_, serde_json::Error>(NewJob {
             priority: source.priority,

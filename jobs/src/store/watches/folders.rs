@@ -3,7 +3,7 @@
 use super::WatchLease;
 use crate::domain::{
     ConnectionId,
-    watch::{Cursor, FolderName},
+    watch::{BrokenRead, Cursor, FolderName},
 };
 use base::TenantId;
 use chrono::{DateTime, Utc};
@@ -19,7 +19,12 @@ pub struct StoredFolder {
     pub emails: i64,
     pub skipped: i64,
     pub last_error: Option<String>,
+    /// Under the UIDVALIDITY of the cursor.
+    pub broken: Option<BrokenRead>,
 }
+
+/// The code of a folder that the server does not list.
+pub const FOLDER_MISSING: &str = "folder_missing";
 
 /// Lists the folders of a watch, the inbox first.
 ///
@@ -31,7 +36,7 @@ pub async fn of_watch<'c>(
     connection: ConnectionId,
 ) -> Result<Vec<StoredFolder>, sqlx::Error> {
     let rows = sqlx::query!(
-        "select folder, uid_validity, last_uid, checked_at, last_email_at, emails, skipped, last_error
+        "select folder, uid_validity, last_uid, checked_at, last_email_at, emails, skipped, last_error, broken_uid, broken_tries
          from watched_folders where tenant_id = $1 and connection_id = $2
          order by folder <> 'INBOX', folder",
         tenant.0,
@@ -57,6 +62,13 @@ pub async fn of_watch<'c>(
                 emails: row.emails,
                 skipped: row.skipped,
                 last_error: row.last_error,
+                broken: row
+                    .broken_uid
+                    .map(u32::try_from)
+                    .transpose()
+                    .map_err(wide)?
+                    .zip(row.broken_tries)
+                    .map(|(uid, tries)| BrokenRead { uid, tries }),
             })
         })
         .collect()
@@ -87,7 +99,9 @@ pub async fn advance(
         "update watched_folders
          set uid_validity = $4, last_uid = $5, emails = emails + $6, skipped = skipped + $7,
              last_email_at = case when $6 > 0 then $9 else last_email_at end,
-             checked_at = case when $8 then $9 else checked_at end, last_error = null
+             checked_at = case when $8 then $9 else checked_at end, last_error = null,
+             broken_uid = case when $8 then null else broken_uid end,
+             broken_tries = case when $8 then null else broken_tries end
          where tenant_id = $1 and connection_id = $2 and folder = $3",
         lease.tenant.0,
         lease.connection.0,
@@ -120,6 +134,38 @@ pub async fn record_failure<'c>(
         lease.connection.0,
         folder.as_str(),
         code,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Records that the connection broke off at an email, and how far the folder was read before.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn record_broken<'c>(
+    executor: impl PgExecutor<'c>,
+    lease: &WatchLease,
+    folder: &FolderName,
+    cursor: &Cursor,
+    broken: BrokenRead,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update watched_folders f
+         set uid_validity = $6, last_uid = $7, broken_uid = $8, broken_tries = $9
+         from mailbox_watches w
+         where f.tenant_id = $1 and f.connection_id = $2 and f.folder = $3
+             and w.tenant_id = $1 and w.connection_id = $2 and w.lease_worker = $4 and w.epoch = $5",
+        lease.tenant.0,
+        lease.connection.0,
+        folder.as_str(),
+        lease.worker.0,
+        lease.epoch,
+        cursor.uid_validity.map(i64::from),
+        i64::from(cursor.last_uid),
+        i64::from(broken.uid),
+        broken.tries,
     )
     .execute(executor)
     .await?;

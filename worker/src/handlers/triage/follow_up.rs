@@ -40,7 +40,7 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
             api_key: args.api_key,
         };
         let new = NewJob::of::<ActionExecute>(ctx.job.tenant, &actions);
-        jobs.push(named(new, format!("{job_id}:auto"))?);
+        jobs.push(after(ctx, named(new, format!("{job_id}:auto"))?));
     }
     let judgement = &plan.judgement;
     // An email with a suspected injection gets no automatic draft; a user can still request one.
@@ -52,9 +52,17 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
             ..draft::Args::reply(args.message_id)
         };
         let new = NewJob::of::<DraftGenerate>(ctx.job.tenant, &reply);
-        jobs.push(named(new, draft::reply_name(args.message_id))?);
+        jobs.push(after(ctx, named(new, draft::reply_name(args.message_id))?));
     }
     Ok(jobs)
+}
+
+/// A job with the priority of this one: what follows from a backfill goes behind new email, too.
+fn after(ctx: &JobContext, new: NewJob) -> NewJob {
+    NewJob {
+        priority: ctx.job.priority,
+        ..new
+    }
 }
 
 /// How long after the fallback the email is judged again at the earliest. Until the model is back, that job waits too.

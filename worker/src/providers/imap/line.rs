@@ -8,7 +8,10 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -41,7 +44,18 @@ pub(in crate::providers) struct Service {
 pub(in crate::providers) struct Line {
     wire: Wire,
     left: usize,
+    received: Received,
     service: &'static Service,
+}
+
+/// How many bytes a connection has received. Shows that a long response is on its way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Received(Arc<AtomicUsize>);
+
+impl Received {
+    pub(super) fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug)]
@@ -70,6 +84,7 @@ impl Line {
         let line = Self {
             wire: Wire::Plain(stream),
             left: MAX_BYTES,
+            received: Received::default(),
             service,
         };
         match server.security {
@@ -95,8 +110,13 @@ impl Line {
         Ok(Self {
             wire: Wire::Tls(Box::new(stream)),
             left: self.left,
+            received: self.received,
             service,
         })
+    }
+
+    pub(super) fn received(&self) -> Received {
+        self.received.clone()
     }
 
     /// Sets how many more bytes may be read.
@@ -189,6 +209,7 @@ impl AsyncRead for Line {
         let read = part.filled().len();
         buf.advance(read);
         self.left -= read;
+        self.received.0.fetch_add(read, Ordering::Relaxed);
         polled
     }
 }

@@ -1,9 +1,13 @@
 //! Runs commands within their time, and says what their failures mean: [`read`] and [`changed`].
 
-use super::{STEP, refusals, refused, timed_out, unreachable};
+use super::{STEP, line::Received, refusals, refused, timed_out, unreachable};
 use crate::providers::ProviderError;
 use async_imap::error::Error;
-use tokio::time::timeout;
+use std::{pin::pin, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// Timeout of a response that does not stall: the largest email at about 100 KB a second.
+const LONGEST: Duration = Duration::from_secs(5 * 60);
 
 /// Runs a command that changes nothing.
 pub(super) async fn read<T>(
@@ -16,10 +20,29 @@ pub(super) async fn read<T>(
     }
 }
 
+/// Runs a command that changes nothing and may take long, for as long as the server sends.
+pub(super) async fn read_long<T>(
+    received: &Received,
+    action: impl Future<Output = Result<T, Error>>,
+) -> Result<T, ProviderError> {
+    let mut action = pin!(action);
+    let ends_at = Instant::now() + LONGEST;
+    loop {
+        let before = received.bytes();
+        match timeout(STEP, &mut action).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => return Err(read_error(&error)),
+            Err(_) if received.bytes() > before && Instant::now() < ends_at => {}
+            Err(_) => return Err(timed_out()),
+        }
+    }
+}
+
 pub(super) fn read_error(error: &Error) -> ProviderError {
     match error {
         Error::No(text) | Error::Bad(text) => match refusals::wait(text) {
             Some(wait) => ProviderError::Throttled { wait },
+            None if refusals::asks_to_wait(text) => unreachable("imap_unavailable"),
             None => refused(),
         },
         _ => unreachable("imap_unreachable"),

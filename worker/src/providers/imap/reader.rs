@@ -6,7 +6,7 @@ use super::{
     folders::Folders,
     line::Line,
     opening,
-    outcomes::read,
+    outcomes::{read, read_long},
     responses::{self, Fetched, Opened},
     session::Session,
     timed_out, unreachable,
@@ -183,6 +183,15 @@ impl Reader {
             .collect())
     }
 
+    /// Reads the header of an email; `None` if it is gone.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub async fn header(&mut self, uid: u32) -> Result<Option<Vec<u8>>, ProviderError> {
+        let fetched = self.fetch(&[uid], "(UID BODY.PEEK[HEADER])", 0).await?;
+        Ok(fetched.into_iter().find_map(|mail| mail.header))
+    }
+
     async fn fetch(
         &mut self,
         uids: &[u32],
@@ -191,8 +200,11 @@ impl Reader {
     ) -> Result<Vec<Fetched>, ProviderError> {
         // Servers state the size of another form of the email than they send.
         let allowed = bytes.saturating_mul(2).saturating_add(OVERHEAD);
-        self.inner.get_mut().allow(allowed);
-        let fetched = read(responses::fetch(&mut self.inner, uids, query)).await?;
+        let line = self.inner.get_mut();
+        line.allow(allowed);
+        let received = line.received();
+        let command = responses::fetch(&mut self.inner, uids, query);
+        let fetched = read_long(&received, command).await?;
         let asked = |uid: u32| uids.contains(&uid);
         Ok(fetched
             .into_iter()

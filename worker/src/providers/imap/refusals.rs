@@ -1,4 +1,4 @@
-//! What the text of a refusal means: [`is_temporary`], [`names_no_folder`], [`wait`]. RFC 5530 has codes for it; servers that know
+//! What the text of a refusal means: [`is_temporary`], [`asks_to_wait`], [`names_no_folder`], [`wait`]. RFC 5530 has codes for it; servers that know
 //! none of them say it in words. Keeps no text.
 
 use chrono::TimeDelta;
@@ -34,6 +34,25 @@ pub(super) fn is_temporary(refusal: &str) -> bool {
 /// full, or the server allows no more keywords.
 pub(super) fn is_at_its_limit(refusal: &str) -> bool {
     contains_any(refusal, &["[LIMIT]", "[OVERQUOTA]", "TOO MANY"])
+}
+
+/// Whether a command that only reads was refused for the time being: the server is busy or limits the rate, and what the command
+/// names may be in order. Unlike at a log-in, `[SERVERBUG]` is not among them, nor Exchange's `Server Unavailable. 15`: so servers
+/// refuse one broken email.
+pub(super) fn asks_to_wait(refusal: &str) -> bool {
+    contains_any(
+        refusal,
+        &[
+            "[UNAVAILABLE]",
+            "[LIMIT]",
+            "[INUSE]",
+            "[OVERQUOTA]",
+            "THROTTL",
+            "RATE LIMIT",
+            "TRY AGAIN",
+            "TOO MANY",
+        ],
+    )
 }
 
 /// Whether the mailbox has no room for more.
@@ -105,6 +124,29 @@ mod tests {
         assert!(!is_full(
             "[OVERQUOTA] Account exceeded command or bandwidth limits."
         ));
+    }
+
+    #[test]
+    fn server_that_limits_the_rate_says_nothing_of_the_email() {
+        for (refusal, expected) in [
+            ("[LIMIT] Rate limit hit.", true),
+            ("[UNAVAILABLE] Backend down.", true),
+            ("[INUSE] Mailbox is locked.", true),
+            ("[OVERQUOTA] Bandwidth limit exceeded.", true),
+            ("[THROTTLED] Account exceeded command limits.", true),
+            (
+                "Request is throttled. Suggested backoff time: 2714 ms",
+                true,
+            ),
+            ("Too many simultaneous connections.", true),
+            ("Temporary error, please try again later.", true),
+            ("Server Unavailable. 15", false),
+            ("[SERVERBUG] Internal error occurred.", false),
+            ("Some of the requested messages no longer exist.", false),
+            ("", false),
+        ] {
+            assert_eq!(asks_to_wait(refusal), expected, "{refusal}");
+        }
     }
 
     #[test]

@@ -147,6 +147,7 @@ async fn run(
                 status,
                 outcome,
             } if *tag == id => {
+                // Says whether to come back later. Codes that the library does not know are part of the text.
                 each(response);
                 return match status {
                     Status::Ok => Ok(()),

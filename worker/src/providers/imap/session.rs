@@ -7,7 +7,7 @@ use super::{
     },
     STEP,
     folders::Folders,
-    line::Line,
+    line::{Line, Received},
     names,
     namespace::Namespace,
     opening,
