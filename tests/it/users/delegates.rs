@@ -134,19 +134,17 @@ async fn delegate_of_another_user_is_chosen_by_admins_and_the_user_finds_it_in_t
     let rejected = crate::approvals::decide(&admin, &approval, "reject", 1).await;
     assert_eq!(rejected.status, 200, "{}", rejected.text);
     assert_eq!(of(&admin, Method::DELETE, user, boss).await.status, 204);
-    let titles = format!(
-        "select string_agg(title, '; ' order by created_at) from inbox_items where owner_id = '{user}'"
-    );
-    let items: String = db.one(&titles).await;
+    let titles = "select string_agg(title, '; ' order by created_at) from inbox_items
+        where title like 'An administrator%' and owner_id = (select user_id from drafts limit 1)";
+    let items: String = db.one(titles).await;
     assert_eq!(
         items,
         "An administrator let another user decide your drafts; An administrator removed one of your delegates"
     );
-    let entries = format!(
-        "select string_agg(action, ' ' order by id) from audit_entries
-         where action like 'delegate%' and actor_id = '{boss}' and resource_id = '{user}'"
-    );
-    let audited: String = db.one(&entries).await;
+    let entries = "select string_agg(action, ' ' order by id) from audit_entries
+        where action like 'delegate%' and actor_id::text = (select id::text from users where role = 'admin')
+            and resource_id::text = (select id::text from users where role = 'member')";
+    let audited: String = db.one(entries).await;
     assert_eq!(audited, "delegate_added delegate_removed");
 }
 

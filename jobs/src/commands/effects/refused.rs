@@ -55,6 +55,8 @@ pub(super) async fn record_refused(
     let bounced = BouncedEmail {
         effect: id,
         owner: sent.owner,
+        // At least one was accepted: the follow-up goes on.
+        recipients: Vec::new(),
         subject,
         failed,
     };

@@ -7,7 +7,7 @@ use super::{
     },
     STEP,
     folders::Folders,
-    line::{Line, Received},
+    line::Line,
     names,
     namespace::Namespace,
     opening,
