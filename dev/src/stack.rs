@@ -313,7 +313,7 @@ async fn build(places: &Places) -> Result<(), StackError> {
 
 /// Returns the variables that lead a process to the database.
 ///
-/// A cluster of our own is no business of the shell's DATABASE_LISTEN_URL, which would send LISTEN and the migrations to
+/// A cluster of our own is no business of the shell's `DATABASE_LISTEN_URL`, which would send LISTEN and the migrations to
 /// another database; blank is unset.
 fn database_variables(url: &str, is_ours: bool) -> Vec<(&'static str, &str)> {
     let listen = is_ours.then_some(("DATABASE_LISTEN_URL", ""));

@@ -173,7 +173,7 @@ pub async fn connect_options_of_primary(config: &PoolConfig) -> Result<PgConnect
                 refused = Some((
                     host,
                     std::io::Error::from(std::io::ErrorKind::TimedOut).into(),
-                ))
+                ));
             }
         }
     }

@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn clock_that_was_set_forward_is_told_from_time_that_passed() {
         let lease = Duration::from_secs(30);
-        let (start, sent) = (Utc::now(), Instant::now());
+        let (start, sent) = (DateTime::<Utc>::UNIX_EPOCH, Instant::now());
         let mut watch = LeaseWatch::default();
         let mut jumped = |database: u64, process: u64| {
             let at = start + Duration::from_secs(database);
