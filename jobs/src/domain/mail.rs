@@ -436,15 +436,6 @@ fn message_id(raw: &str) -> Option<String> {
     (!id.is_empty() && id.len() <= limits::MESSAGE_ID).then(|| id.to_owned())
 }
 
-impl Mail {
-    /// Removes the email itself from its references: by that it answers nothing. Emails name themselves there so that their
-    /// answers do, too, if a mail server replaces their Message-ID.
-    fn drop_self_reference(&mut self) {
-        let own = self.message_id.as_ref();
-        self.references.retain(|id| Some(id) != own);
-    }
-}
-
 /// The newest references; what refers to a thread of thousands is found by its last ones as well.
 fn references<'a>(raw: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut ids: Vec<_> = raw.into_iter().filter_map(message_id).collect();

@@ -268,10 +268,6 @@ fn render(
     }
     if !outgoing.references.is_empty() {
         mail = mail.references(outgoing.references.join(" "));
-    } else if outgoing.in_reply_to.is_none() {
-        // Some servers (Amazon SES, outlook.com) replace the Message-ID, and answers name the new one. They take over our
-        // References, so that we recognise them by it. Not in an answer, whose last reference is its place in the thread.
-        mail = mail.references(id.to_owned());
     }
     if writer == Writer::Program {
         let name = HeaderName::new_from_ascii_str("Auto-Submitted");
@@ -357,7 +353,6 @@ mod tests {
         };
         let text = render(Writer::Person);
         assert!(!text.contains("Auto-Submitted"), "{text}");
-        assert!(text.contains("References: <1@x.example>\r\n"), "{text}");
         let text = render(Writer::Program);
         assert!(
             text.contains("Auto-Submitted: auto-generated\r\n"),

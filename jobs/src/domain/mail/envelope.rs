@@ -123,7 +123,6 @@ impl TryFrom<Envelope> for Mail {
             thread: earlier(envelope.thread),
             headers: Vec::new(),
         };
-        mail.drop_self_reference();
         // Rules may look at headers; those that an envelope can name are there by their names.
         for (name, value) in [
             ("list-id", &mail.list_id),

@@ -56,7 +56,7 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
     let (body_text, truncated) = text::body(&shown, limits::BODY);
     let mut authors = authors(fields).into_iter();
     let (delivered_to, relayed_to) = delivered_to(fields);
-    let mut mail = Mail {
+    Ok(Mail {
         message_id: fields
             .text("message-id")
             .and_then(|id| super::message_id(&id)),
@@ -96,9 +96,7 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
                 (name.to_owned(), text::line(&charset::header(value), most))
             })
             .collect(),
-    };
-    mail.drop_self_reference();
-    Ok(mail)
+    })
 }
 
 /// The contents of the attached PDF and office files.

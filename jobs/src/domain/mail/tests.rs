@@ -213,20 +213,6 @@ fn message_ids_are_read_without_what_stands_around_them() {
 }
 
 #[test]
-fn email_that_names_itself_refers_to_nothing_by_that() {
-    let named = "Message-ID: <1@x>\nReferences: <1@x>\n\nHello";
-    let mail = Mail::parse(named.as_bytes()).unwrap();
-    assert_eq!(mail.references, Vec::<String>::new());
-    let envelope = Envelope {
-        message_id: Some("<1@x>".into()),
-        references: vec!["<0@x>".into(), "<1@x>".into()],
-        subject: "x".into(),
-        ..Envelope::default()
-    };
-    assert_eq!(Mail::try_from(envelope).unwrap().references, ["0@x"]);
-}
-
-#[test]
 fn message_ids_longer_than_a_line_may_be_are_not_used() {
     let longest = "a".repeat(limits::MESSAGE_ID);
     for (id, used) in [
@@ -235,9 +221,7 @@ fn message_ids_longer_than_a_line_may_be_are_not_used() {
         ("計".repeat(400), false),
         (format!("{longest}a@x"), false),
     ] {
-        let other = id.replacen('a', "b", 1);
-        let headers =
-            format!("Message-ID: <{id}>\nIn-Reply-To: <{id}>\nReferences: <{other}> <b@x>");
+        let headers = format!("Message-ID: <{id}>\nIn-Reply-To: <{id}>\nReferences: <{id}> <b@x>");
         let mail = Mail::parse(format!("{headers}\n\nHello").as_bytes()).unwrap();
         assert_eq!(mail.message_id.is_some(), used);
         assert_eq!(mail.in_reply_to.is_some(), used);
@@ -245,7 +229,7 @@ fn message_ids_longer_than_a_line_may_be_are_not_used() {
         let envelope = Envelope {
             message_id: Some(format!("<{id}>")),
             in_reply_to: Some(id.clone()),
-            references: vec![other],
+            references: vec![id],
             subject: "x".into(),
             ..Envelope::default()
         };
