@@ -67,6 +67,8 @@ pub struct Handlers {
     pub access: Option<ModelAccess>,
     /// Shared with the watches.
     pub memory: ReadMemory,
+    /// Shared with the watches, so that the sessions of an account are counted together. None of handlers that open none.
+    pub providers: Option<Providers>,
 }
 
 impl From<Registry> for Handlers {
@@ -75,6 +77,7 @@ impl From<Registry> for Handlers {
             registry,
             access: None,
             memory: ReadMemory::new(),
+            providers: None,
         }
     }
 }
@@ -130,11 +133,12 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Handle
         .with(ConnectionTestHandler::new(providers.clone()))
         .with(BackfillHandler::new(providers.clone(), memory.clone()))
         .with(WebhookDeliveryHandler::new(providers.clone()))
-        .with(ActionHandler::new(providers, action));
+        .with(ActionHandler::new(providers.clone(), action));
     Ok(Handlers {
         registry,
         access: Some(access),
         memory,
+        providers: Some(providers),
     })
 }
 

@@ -157,6 +157,9 @@ async fn state_before(
     found
 }
 
+/// Any mark tells whether an email is there.
+const SEEN: Mark<'_> = Mark::Flag("\\Seen");
+
 async fn execute(mailbox: &mut dyn Mailbox, plan: &Plan) -> Result<Done, ProviderError> {
     let spot = locate(mailbox, plan).await?.ok_or_else(gone)?;
     let done = |changed, to| Done {
@@ -178,6 +181,8 @@ async fn execute(mailbox: &mut dyn Mailbox, plan: &Plan) -> Result<Done, Provide
             if spot.folder == folder {
                 return Ok(done(false, Some(folder)));
             }
+            // A server says OK to the move of an email that another client has just removed, too.
+            mailbox.has_mark(&spot, SEEN).await?.ok_or_else(gone)?;
             let moved = mailbox.move_to(&spot, &plan.key, &folder).await?;
             if moved == Moved::Located || has_moved(mailbox, plan, &spot, &folder).await {
                 let plan = Plan {
@@ -207,8 +212,7 @@ async fn has_moved(
     spot: &MessageLocation,
     folder: &str,
 ) -> bool {
-    // Any mark will do.
-    let mark = mailbox.has_mark(spot, Mark::Flag("\\Seen")).await;
+    let mark = mailbox.has_mark(spot, SEEN).await;
     matches!(mark, Ok(None)) || matches!(mailbox.find_in(&plan.key, folder).await, Ok(Some(_)))
 }
 

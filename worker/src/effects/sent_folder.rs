@@ -11,10 +11,12 @@ use jobs::{
 };
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{error::Elapsed, timeout};
 
 /// Timeout of storing a copy. The email is sent already, and its job must end soon.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// Timeout of the session for it, which may wait for others of the account.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Stores a copy of a sent email. Returns `saved`, `failed`, or `none` if the account has no mailbox.
 ///
@@ -27,18 +29,24 @@ pub(super) async fn store(
     if connection.settings.mail().is_some_and(is_stored_by_server) {
         return "saved";
     }
-    let stored = timeout(TIMEOUT, async {
-        let Some(mut mailbox) = providers.mailbox(connection).await? else {
-            return Ok("none");
+    let stored = async {
+        let opened = timeout(OPEN_TIMEOUT, providers.mailbox(connection)).await?;
+        let mut mailbox = match opened {
+            Ok(Some(mailbox)) => mailbox,
+            Ok(None) => return Ok(Ok("none")),
+            Err(error) => return Ok(Err(error)),
         };
-        let saved = save(&mut *mailbox, bytes).await;
-        mailbox.close().await;
-        saved.map(|()| "saved")
-    });
-    match stored.await {
+        timeout(TIMEOUT, async {
+            let saved = save(&mut *mailbox, bytes).await;
+            mailbox.close().await;
+            saved.map(|()| "saved")
+        })
+        .await
+    };
+    let stored: Result<Result<_, ProviderError>, Elapsed> = stored.await;
+    match stored {
         Ok(Ok(result)) => result,
         Ok(Err(error)) => {
-            let error: ProviderError = error;
             tracing::warn!(
                 code = error.code(),
                 "could not store a copy of a sent email in the sent folder"
@@ -57,7 +65,7 @@ pub(super) async fn store(
 
 async fn save(mailbox: &mut dyn Mailbox, bytes: &[u8]) -> Result<(), ProviderError> {
     let folder = mailbox.folder(&Target::Role(Role::Sent)).await?;
-    if let Some(key) = key_of(bytes)
+    if let Some(key) = id_of(bytes)
         && mailbox.find_in(&key, &folder).await?.is_some()
     {
         return Ok(());
@@ -65,11 +73,12 @@ async fn save(mailbox: &mut dyn Mailbox, bytes: &[u8]) -> Result<(), ProviderErr
     mailbox.append(&folder, &["\\Seen"], bytes).await
 }
 
-fn key_of(bytes: &[u8]) -> Option<MessageKey> {
+/// Returns what to search for. Without the date: that an email is not there yet is the rule, and a search by date is slow.
+fn id_of(bytes: &[u8]) -> Option<MessageKey> {
     let mail = Mail::parse(bytes).ok()?;
     Some(MessageKey {
         message_id: mail.message_id?,
-        date: mail.date,
+        date: None,
     })
 }
 
@@ -78,23 +87,36 @@ fn key_of(bytes: &[u8]) -> Option<MessageKey> {
 ///
 /// Gmail and Exchange Online document that they do; for others we store the copy.
 fn is_stored_by_server(settings: &MailSettings) -> bool {
-    const GMAIL: [&str; 2] = ["gmail.com", "googlemail.com"];
-    const EXCHANGE: [&str; 3] = ["office365.com", "outlook.com", "hotmail.com"];
-    let Some(imap) = &settings.imap else {
-        return false;
-    };
-    [&GMAIL[..], &EXCHANGE[..]]
+    // The servers of the accounts themselves: a relay such as smtp-relay.gmail.com stores nothing.
+    const HOSTS: [(&str, &[&str]); 2] = [
+        ("gmail", &["smtp.gmail.com", "smtp.googlemail.com"]),
+        (
+            "exchange",
+            &[
+                "smtp.office365.com",
+                "smtp-mail.outlook.com",
+                "smtp.live.com",
+            ],
+        ),
+    ];
+    let smtp = normal(&settings.smtp.host);
+    let stores = HOSTS
         .iter()
-        .any(|domains| is_below(&settings.smtp.host, domains) && is_below(&imap.host, domains))
+        .find(|(_, hosts)| hosts.contains(&smtp.as_str()));
+    let imap = settings.imap.as_ref().map(|server| normal(&server.host));
+    match (stores, imap) {
+        (Some(("gmail", _)), Some(imap)) => {
+            ["imap.gmail.com", "imap.googlemail.com"].contains(&imap.as_str())
+        }
+        (Some(_), Some(imap)) => {
+            ["outlook.office365.com", "imap-mail.outlook.com"].contains(&imap.as_str())
+        }
+        _ => false,
+    }
 }
 
-/// Whether a host is below one of these domains.
-fn is_below(host: &str, domains: &[&str]) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    domains.iter().any(|domain| {
-        let rest = host.strip_suffix(*domain);
-        rest.is_some_and(|rest| rest.ends_with('.'))
-    })
+fn normal(host: &str) -> String {
+    host.trim_end_matches('.').to_ascii_lowercase()
 }
 
 /// Looks for an email that may have been sent. Its absence proves nothing: not every server stores what it sends, and none

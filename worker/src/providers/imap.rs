@@ -21,6 +21,7 @@ pub(super) use slots::Slots;
 
 use super::{ProviderError, guard::Guard, mailbox::Mailbox};
 use async_imap::{Client, error::Error};
+use chrono::TimeDelta;
 use jobs::domain::connection::{MailSecret, Security, Server};
 use line::{Line, Service};
 use reader::Reader;
@@ -31,6 +32,10 @@ use tokio::{sync::Semaphore, time::timeout};
 
 /// Timeout of connecting and of each command.
 const STEP: Duration = Duration::from_secs(30);
+/// How long a session waits for another of the same account to end.
+const SLOT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a job waits then, without using up an attempt.
+const SLOT_RETRY: TimeDelta = TimeDelta::seconds(5);
 
 /// The codes of a connection that fails before the first command.
 const SERVICE: Service = Service {
@@ -66,10 +71,13 @@ impl Imap {
         Ok(Reader::new(self.log_in().await?))
     }
 
-    /// Waits for a slot, for as long as the caller does.
+    /// Waits for a slot, not as long as a worker that stops would: an effect that waits for one has not happened.
     async fn log_in(&self) -> Result<Session, ProviderError> {
-        let slots = Arc::clone(&self.slots);
-        let slot = slots.acquire_owned().await.expect("it is never closed");
+        let slots = Arc::clone(&self.slots).acquire_owned();
+        let Ok(slot) = timeout(SLOT_TIMEOUT, slots).await else {
+            return Err(ProviderError::Throttled { wait: SLOT_RETRY });
+        };
+        let slot = slot.expect("it is never closed");
         let mut client = Client::new(Line::open(&self.server, self.guard, &SERVICE).await?);
         let greeted = step("imap_unreachable", client.read_response()).await?;
         if greeted.is_none() {

@@ -16,7 +16,7 @@ use jobs::{
         connections::{self, StoredConnection},
         watches::{
             self, WatchLease,
-            folders::{self, StoredFolder},
+            folders::{self, FOLDER_MISSING, StoredFolder},
         },
     },
 };
@@ -121,6 +121,9 @@ impl Watcher {
             let stored = folders::of_watch(pool, lease.tenant, lease.connection).await?;
             let folder = stored.iter().find(|found| found.folder == *name);
             let folder = folder.ok_or(CheckError::LeaseLost)?;
+            if folder.last_error.as_deref() == Some(FOLDER_MISSING) {
+                return Ok(true);
+            }
             if !check(self, lease, reader, folder).await? {
                 return Ok(true);
             }
@@ -213,7 +216,8 @@ impl Watcher {
                     return self.hand_back_late(lease).await;
                 }
                 // Read again at once, it would be refused again.
-                self.postpone(lease, "database_refused").await
+                self.postpone(lease, "database_refused", Duration::ZERO)
+                    .await
             }
             CheckError::Provider(error) | CheckError::BrokenOff(error) => {
                 tracing::warn!(connection.id = %lease.connection, code = error.code(), "could not read a watched mailbox");
@@ -236,15 +240,24 @@ impl Watcher {
         if let (ProviderError::Reauth { code }, Some(connection)) = (error, connection) {
             refuse(pool, lease, connection, code).await?;
         }
-        self.postpone(lease, error.code()).await
+        let wait = match error {
+            ProviderError::Throttled { wait } => wait.to_std().unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        self.postpone(lease, error.code(), wait).await
     }
 
-    /// Records a failure, and hands the mailbox back until it is tried again.
-    async fn postpone(&self, lease: &WatchLease, code: &str) -> Result<(), sqlx::Error> {
+    /// Records a failure, and hands the mailbox back until it is tried again, after `wait` at the earliest.
+    async fn postpone(
+        &self,
+        lease: &WatchLease,
+        code: &str,
+        wait: Duration,
+    ) -> Result<(), sqlx::Error> {
         let mut conn = self.engine.pool.acquire().await?;
         let failures = watches::record_failure(&mut conn, lease, code).await?;
-        let wait = backoff(failures.unwrap_or(1));
-        watches::release(&mut *conn, lease, wait.to_std().unwrap_or_default()).await
+        let backoff = backoff(failures.unwrap_or(1)).to_std().unwrap_or_default();
+        watches::release(&mut *conn, lease, backoff.max(wait)).await
     }
 }
 

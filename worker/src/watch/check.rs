@@ -4,7 +4,7 @@
 use super::{
     LEASE, Watcher,
     groups::groups,
-    refused::{GroupRead, REFUSED, UNAVAILABLE, list_part, neighbours, read_group},
+    refused::{GroupRead, REFUSED, UNAVAILABLE, list_part, neighbours, read_group, serves_one},
 };
 use crate::providers::{
     ProviderError,
@@ -29,6 +29,9 @@ use jobs::{
 
 /// Emails whose size is asked for with one command.
 const LISTED: usize = 200;
+
+/// The codes of a connection that broke off. A server that asks to wait says nothing about an email.
+const BROKEN: [&str; 2] = ["imap_unreachable", "imap_timeout"];
 
 /// Why a mailbox is no longer read.
 #[derive(Debug, thiserror::Error)]
@@ -160,9 +163,7 @@ impl Delivering<'_> {
         broken: Option<BrokenRead>,
     ) -> Result<(), CheckError> {
         let error = match self.read_parts(reader, uids, broken).await {
-            Err(CheckError::Provider(error)) if ![REFUSED, UNAVAILABLE].contains(&error.code()) => {
-                error
-            }
+            Err(CheckError::Provider(error)) if BROKEN.contains(&error.code()) => error,
             read => return read,
         };
         let broken = BrokenRead::at(self.asked, broken);
@@ -188,6 +189,7 @@ impl Delivering<'_> {
             if let ([uid], Some(broken)) = (part, broken)
                 && broken.passes_over(*uid)
             {
+                self.check_others(reader, *uid, uids).await?;
                 tracing::warn!(
                     uid,
                     "the connection breaks off at an email of a mailbox again and again; it is skipped"
@@ -200,6 +202,24 @@ impl Delivering<'_> {
             self.read_part(reader, part, uids).await?;
         }
         Ok(())
+    }
+
+    /// Checks that the server sends another of these emails, if there is one, before this one is passed over: a server that sends
+    /// none is at fault, and not the email.
+    async fn check_others(
+        &self,
+        reader: &mut Reader,
+        uid: u32,
+        uids: &[u32],
+    ) -> Result<(), CheckError> {
+        let others: Vec<u32> = uids.iter().copied().filter(|other| *other != uid).collect();
+        let Some(nearest) = others.first() else {
+            return Ok(());
+        };
+        match serves_one(reader, &[*nearest]).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(CheckError::BrokenOff(error)),
+        }
     }
 
     async fn read_part(

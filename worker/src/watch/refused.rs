@@ -115,7 +115,10 @@ pub(crate) async fn read_group(
 }
 
 /// Whether the server sends one of these emails now.
-async fn serves_one(reader: &mut Reader, uids: &[u32]) -> Result<bool, ProviderError> {
+///
+/// # Errors
+/// If the connection fails, or the server asks to wait.
+pub(crate) async fn serves_one(reader: &mut Reader, uids: &[u32]) -> Result<bool, ProviderError> {
     for &uid in uids {
         if read_one(reader, uid)
             .await?

@@ -32,6 +32,8 @@ pub(super) async fn key_of_repeat(
         let next = key_after(&last);
         let repeats = match last.status {
             EffectStatus::Compensated => true,
+            // Made by an earlier attempt of this job, which may have to wait for its other effects.
+            EffectStatus::Succeeded if last.job == providers.ctx.job.lease.job => false,
             EffectStatus::Succeeded => {
                 find(providers.ctx, &next).await?.is_some()
                     || matches!(look_up(providers, effect, &last).await?, Lookup::NotDone)

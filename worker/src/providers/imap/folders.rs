@@ -138,6 +138,20 @@ impl Folders {
         }
     }
 
+    /// Whether this is the inbox or another folder with a role.
+    pub(super) fn has_role(&self, name: &str) -> bool {
+        let roles = [
+            Role::Inbox,
+            Role::Archive,
+            Role::Trash,
+            Role::Junk,
+            Role::Sent,
+            Role::Drafts,
+            Role::All,
+        ];
+        roles.iter().any(|role| self.known(*role) == Some(name))
+    }
+
     /// Returns the folders to search, in order.
     pub(super) fn places(&self, among: SearchScope) -> Vec<String> {
         let known = |roles: &[Role]| -> Vec<String> {

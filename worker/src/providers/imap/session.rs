@@ -172,13 +172,18 @@ impl Mailbox for Session {
         key: &MessageKey,
         among: SearchScope,
     ) -> Result<Option<MessageLocation>, ProviderError> {
-        // A folder that the server does not open keeps nobody from finding the email in another.
+        // A folder that the server does not open keeps nobody from finding the email in another. If it is in none, one that the
+        // server never opens, such as a colleague's, does not keep it from being gone.
         let mut unread = None;
         let places = self.folders.places(among);
         for folder in &places {
             match self.find_by_id(key, folder).await {
                 Ok(None) => {}
-                Err(error) if error.code() == "imap_refused" => unread = Some(error),
+                Err(error) if error.code() == "imap_refused" => {
+                    if self.folders.has_role(folder) {
+                        unread = Some(error);
+                    }
+                }
                 ended => return ended,
             }
         }
