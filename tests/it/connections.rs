@@ -297,5 +297,5 @@ async fn secret_that_does_not_open_is_reported_and_what_its_lost_key_seals_can_b
     let audited: String = db
         .one("select string_agg(action, ' ' order by id) from audit_entries where actor_kind = 'cli'")
         .await;
-    assert_eq!(audited, "connection.refused second_factor_reset");
+    assert_eq!(audited, "connection.refused authn_second_factor_reset");
 }

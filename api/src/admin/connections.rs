@@ -27,8 +27,9 @@ pub(super) async fn run(
     keys: Option<&KeyRing>,
     ConnectionCommand::ForgetKey { id }: ConnectionCommand,
 ) -> anyhow::Result<()> {
+    let keys = keys.context("set CREDENTIAL_KEYS to the keys that the service has")?;
     ensure!(
-        !keys.is_some_and(|keys| keys.holds(&id)),
+        !keys.holds(&id),
         "CREDENTIAL_KEYS holds the key {id}: it is not lost"
     );
     let forgotten = announced(pool, async |notifier| forget_key(pool, notifier, &id).await)

@@ -7,10 +7,11 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// How long the rescue of expired leases waits after the database is back, and after the start of this worker, which does not
-/// know how long the database was away. Every worker that lives returns its own jobs
+/// How long the rescue of expired leases waits after the database is back. Every worker that lives returns its own jobs
 /// meanwhile, so that an outage is not taken for the death of all workers.
 const RECOVERY_GRACE: Duration = Duration::from_secs(5);
+/// A worker that starts does not know whether the database was away: its first rescue waits for this part of a lease.
+const START_PART: u32 = 6;
 
 /// The state; shared by the loops and the attempts.
 #[derive(Debug)]
@@ -22,7 +23,8 @@ pub struct DatabaseState {
 struct Known {
     /// Why the last poll failed.
     poll: Option<Unavailability>,
-    recovered_at: Option<Instant>,
+    /// No lease is rescued before.
+    rescues_from: Option<Instant>,
     /// Attempts whose outcome the database refuses.
     refused: usize,
     /// Those of them that it would refuse whatever they wrote, and why it refused the last one.
@@ -32,9 +34,9 @@ struct Known {
 
 impl DatabaseState {
     /// The state of a worker that starts, perhaps because the database is back.
-    pub(super) fn at_start() -> Self {
+    pub(super) fn at_start(lease: Duration) -> Self {
         let known = Known {
-            recovered_at: Some(Instant::now()),
+            rescues_from: Some(Instant::now() + RECOVERY_GRACE.min(lease / START_PART)),
             ..Known::default()
         };
         Self {
@@ -48,7 +50,7 @@ impl DatabaseState {
         match result {
             Ok(()) => {
                 if known.poll.take().is_some() {
-                    known.recovered_at = Some(Instant::now());
+                    known.rescues_from = Some(Instant::now() + RECOVERY_GRACE);
                 }
             }
             Err(error) => {
@@ -63,7 +65,7 @@ impl DatabaseState {
 
     /// Records that the database is back after an outage in which no poll failed.
     pub(super) fn was_away(&self) {
-        self.lock().recovered_at = Some(Instant::now());
+        self.lock().rescues_from = Some(Instant::now() + RECOVERY_GRACE);
     }
 
     /// Records that the database refuses an attempt's outcome, until the value is dropped. A reason that may concern its
@@ -95,9 +97,9 @@ impl DatabaseState {
 
     /// How long a rescue must wait for other workers to return their jobs.
     pub(super) fn rescue_delay(&self) -> Duration {
-        let recovered_at = self.lock().recovered_at;
-        recovered_at.map_or(Duration::ZERO, |at| {
-            RECOVERY_GRACE.saturating_sub(at.elapsed())
+        let from = self.lock().rescues_from;
+        from.map_or(Duration::ZERO, |from| {
+            from.saturating_duration_since(Instant::now())
         })
     }
 
@@ -133,10 +135,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn rescue_waits_after_the_start_and_after_an_outage_and_only_then() {
-        let state = DatabaseState::at_start();
+        let lease = Duration::from_secs(6);
+        let state = DatabaseState::at_start(lease);
         state.polled(Ok(()));
-        assert_eq!(state.rescue_delay(), RECOVERY_GRACE);
-        tokio::time::advance(RECOVERY_GRACE).await;
+        assert_eq!(state.rescue_delay(), Duration::from_secs(1));
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(state.rescue_delay(), Duration::ZERO);
         state.polled(Err(&sqlx::Error::PoolTimedOut));
         assert_eq!(state.unavailability(), Some(Unavailability::Unreachable));
@@ -149,7 +152,7 @@ mod tests {
 
     #[test]
     fn refused_outcome_is_counted_until_it_is_dropped() {
-        let state = DatabaseState::at_start();
+        let state = DatabaseState::at_start(Duration::from_secs(30));
         let refused = state.refuse(Unavailability::MissingRight);
         assert_eq!(state.refused_outcomes(), 1);
         assert_eq!(state.unavailability(), Some(Unavailability::MissingRight));

@@ -136,6 +136,7 @@ impl Engine {
                 .with_label_values(&[queue])
                 .set(i64::from(config.slots));
         }
+        let database = DatabaseState::at_start(config.lease);
         let worker = WorkerId::new();
         let drained = CancellationToken::new();
         let batcher = Batcher::spawn(
@@ -157,7 +158,7 @@ impl Engine {
             listener,
             clock,
             leases: LeaseTable::default(),
-            database: DatabaseState::at_start(),
+            database,
             batcher,
             tracker,
             stopping: CancellationToken::new(),

@@ -195,6 +195,7 @@ async fn run_handler(
             return finish_cancelled(engine, handler, signal).await;
         }
         () = engine.grace_over.cancelled() => Some(Failure::interrupted()),
+        never = context.storing.count_waits(&engine.database) => match never {},
         () = context.storing.time_limit(kind.timeout) => Some(Failure::transient(
             "timed_out",
             "The job took too long. It is tried again automatically.",

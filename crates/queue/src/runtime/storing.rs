@@ -2,8 +2,12 @@
 //!
 //! See [`super::handler::JobContext::store`]. Never opens a transaction itself.
 
-use base::telemetry::{chain, millis};
-use std::{error::Error, time::Duration};
+use super::database_state::DatabaseState;
+use base::{
+    db::Unavailability,
+    telemetry::{chain, millis},
+};
+use std::{convert::Infallible, error::Error, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -40,6 +44,18 @@ impl Storing {
             );
             tokio::time::sleep(retry).await;
             retry = (retry * 2).min(LAST_RETRY);
+        }
+    }
+
+    /// Counts the attempt among those whose outcome is refused, for as long as it waits. Never ends.
+    pub(super) async fn count_waits(&self, database: &DatabaseState) -> Infallible {
+        let mut waits = self.0.subscribe();
+        loop {
+            // Never an error: `self` is a sender.
+            drop(waits.wait_for(|waits| *waits).await);
+            let refused = database.refuse(Unavailability::Cancelled);
+            drop(waits.wait_for(|waits| !waits).await);
+            drop(refused);
         }
     }
 

@@ -42,7 +42,7 @@ pub async fn sample(pool: &PgPool, queues: &[String]) -> Result<(), sqlx::Error>
         "insert into queue_samples (queue, state, jobs, oldest_run_at)
          select queues.queue, states.state, count(jobs.id),
                 case when not exists (select from queue_pauses where queue_pauses.queue = queues.queue) then
-                    min(jobs.run_at) filter (where jobs.state = 'available' and jobs.tenant_id <> all (array(
+                    min(jobs.run_at) filter (where jobs.state = 'available' and not (jobs.tenant_id in (
                         select name::uuid from queue_limits where scope = 'tenant' and name <> '*' and max_running = 0)))
                 end
          from unnest($1::text[]) as queues (queue)

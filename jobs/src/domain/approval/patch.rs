@@ -89,7 +89,7 @@ mod tests {
             .collect();
         assert_eq!(
             codes,
-            [("title", "missing_field"), ("colour", "unknown_field")]
+            [("title", "MISSING_FIELD"), ("colour", "UNKNOWN_FIELD")]
         );
     }
 
