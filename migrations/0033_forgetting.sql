@@ -1,6 +1,7 @@
 -- Forgetting emails: what a tenant wrote itself, what its jobs still need, and statements that use an index each.
 
 -- Each deleted email is looked for in the tables that refer to it.
+create index if not exists digests_created_at on digests (tenant_id, created_at);
 create index if not exists proposed_actions_message on proposed_actions (tenant_id, message_id);
 create index if not exists task_messages_message on task_messages (tenant_id, message_id);
 create index if not exists effects_message on effects (tenant_id, message_id) where message_id is not null;
@@ -167,7 +168,7 @@ begin
                 join blocks b on b.tenant_id = i.tenant_id and b.inbox_item_id = i.id
                 left join approvals a on a.tenant_id = b.tenant_id and a.id = b.approval_id
                 where i.tenant_id = m.tenant_id and i.message_id = m.id
-                    and (b.status = 'booked' and b.end_at > now()
+                    and (b.status in ('accepted', 'booked') and b.end_at > now()
                         or a.status in ('editing', 'approved', 'executing', 'undoing')))
         order by m.received_at, m.id
         limit at_most

@@ -7,3 +7,7 @@ alter table watched_folders
 alter table watched_folders add constraint watched_folders_broken_check
     check ((broken_uid is null) = (broken_tries is null)) not valid;
 alter table watched_folders validate constraint watched_folders_broken_check;
+
+-- Reminders whose draft was given up are looked for every half a minute.
+create index if not exists finished_jobs_discarded_drafts on finished_jobs (finished_at)
+    where state = 'discarded' and kind = 'draft.generate';

@@ -315,7 +315,9 @@ pub async fn insert_again(
 /// When the database does not answer.
 pub async fn any_expired<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select exists(select from approvals where status = 'proposed' and expires_at <= now()) as "any!""#
+        r#"select exists(
+               select from approvals a join tenants t on t.id = a.tenant_id and t.status <> 'closed'
+               where a.status = 'proposed' and a.expires_at <= now()) as "any!""#
     )
     .fetch_one(executor)
     .await
