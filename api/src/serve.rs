@@ -96,7 +96,7 @@ impl Api {
             check_pooler(&pool).await?;
         }
         jobs::schema::check_schema(&pool).await?;
-        jobs::schema::check_transactions(&pool).await?;
+        jobs::schema::report_transactions(&pool).await;
         check_keys(&pool, config.keys.as_ref()).await?;
         check_operator_tenant(&pool, &config).await?;
 

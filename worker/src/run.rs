@@ -13,7 +13,7 @@ use anyhow::Context;
 use base::{db, descriptors};
 use jobs::{
     commands::{jobs::AuditRecorder, secrets::check_keys},
-    schema::{check_schema, check_transactions},
+    schema::{check_schema, report_transactions},
     store::llm_lanes,
 };
 use queue::{
@@ -62,13 +62,14 @@ impl Worker {
             registry,
             access,
             memory,
+            providers,
         } = handlers.into();
         let pool = db::connect(&config.pool).await?;
         if config.pool.is_pooled {
             check_pooler(&pool).await?;
         }
         check_schema(&pool).await?;
-        check_transactions(&pool).await?;
+        report_transactions(&pool).await;
         check_keys(&pool, config.keys.as_ref()).await?;
         llm_lanes::probe_now(&pool, &STOPPING_CLASSES)
             .await
@@ -79,7 +80,8 @@ impl Worker {
         tracing::info!(addr = %ops_listener.local_addr()?, listener = "ops", "listening");
         let mode = config.llm.mode();
         metrics.assistant.show_llm_mode(mode);
-        let providers = Providers::new(config.keys, config.guard, config.smtp_helo_name);
+        let providers = providers
+            .unwrap_or_else(|| Providers::new(config.keys, config.guard, config.smtp_helo_name));
         let mut duties = maintenance::duties(
             Retention {
                 finished_jobs: config.retention,

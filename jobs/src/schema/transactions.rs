@@ -1,19 +1,20 @@
-//! Whether the database counts its transactions on from those that its rows name: [`check_transactions`].
+//! Whether the database counts its transactions on from those that its rows name: [`report_transactions`].
 //!
 //! The audit log, its seals and the deliveries to webhooks are ordered by transaction. A dump that is restored into another
 //! cluster brings the old cluster's numbers, and the new one begins with small ones: what it writes would stand before
 //! everything, unread, until it has counted as far.
 
+use base::telemetry::chain;
 use sqlx::{PgConnection, PgPool};
 
 /// The rows come from a cluster that has counted further.
 #[derive(Debug, thiserror::Error)]
-pub enum TransactionsError {
+enum TransactionsError {
     #[error("could not compare the transactions that rows name with the cluster's")]
     Read(#[source] sqlx::Error),
     #[error(
         "a row of the audit log names transaction {greatest}, and this cluster has only come to {next}: the database was \
-         restored from another cluster's dump, and what is written now would not be read. Stop this cluster, run \
+         restored from another cluster's dump, and what is written now is not read. Stop this cluster, run \
          `pg_resetwal --epoch={epoch} DATA_DIRECTORY` and start it again; see \"Back up\" in docs/operations.md"
     )]
     OfAnotherCluster {
@@ -24,16 +25,29 @@ pub enum TransactionsError {
     },
 }
 
-/// Checks that no row names a transaction that is still to come.
-///
-/// # Errors
-/// If one does, or the database cannot be asked.
-pub async fn check_transactions(pool: &PgPool) -> Result<(), TransactionsError> {
-    let mut conn = pool.acquire().await.map_err(TransactionsError::Read)?;
-    check(&mut conn).await
+/// Logs an error if a row names a transaction that is still to come, or if that cannot be read. A process that refused to start
+/// would stop a service that has run like this for long.
+pub async fn report_transactions(pool: &PgPool) {
+    match pool.acquire().await {
+        Ok(mut conn) => report(&mut conn).await,
+        Err(error) => log(&TransactionsError::Read(error)),
+    }
 }
 
-pub(super) async fn check(conn: &mut PgConnection) -> Result<(), TransactionsError> {
+pub(super) async fn report(conn: &mut PgConnection) {
+    if let Err(error) = check(conn).await {
+        log(&error);
+    }
+}
+
+fn log(error: &TransactionsError) {
+    tracing::error!(
+        error = chain(error),
+        "the audit log may not show what is written"
+    );
+}
+
+async fn check(conn: &mut PgConnection) -> Result<(), TransactionsError> {
     // The index of the audit log begins with the tenant: one look-up for each.
     let read = sqlx::query!(
         r#"
