@@ -455,7 +455,7 @@ begin
                 join blocks b on b.tenant_id = i.tenant_id and b.inbox_item_id = i.id
                 left join approvals a on a.tenant_id = b.tenant_id and a.id = b.approval_id
                 where i.tenant_id = m.tenant_id and i.message_id = m.id
-                    and (b.status = 'booked' and b.end_at > now()
+                    and (b.status in ('accepted', 'booked') and b.end_at > now()
                         or a.status in ('editing', 'approved', 'executing', 'undoing')))
         order by m.received_at, m.id
         limit at_most
@@ -754,6 +754,8 @@ create table finished_jobs (
     autovacuum_vacuum_insert_scale_factor = 0.05
 );
 create index finished_jobs_discarded on finished_jobs (tenant_id, id) where (state = 'discarded');
+create index finished_jobs_discarded_drafts on finished_jobs (finished_at) where ((state = 'discarded') and (kind =
+    'draft.generate'));
 create index finished_jobs_finished_at on finished_jobs using brin (finished_at) with (pages_per_range='32',
     autosummarize='true');
 create index finished_jobs_parent on finished_jobs (parent_id) where (parent_id is not null);
@@ -2071,6 +2073,7 @@ create table digests (
     constraint digests_day unique (tenant_id, user_id, day),
     constraint digests_tenant_id_fkey foreign key (tenant_id) references tenants(id)
 );
+create index digests_created_at on digests (tenant_id, created_at);
 
 -- Emails that were put off until the next digest.
 create table digest_entries (
