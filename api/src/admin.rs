@@ -13,7 +13,7 @@ mod tenants;
 mod users;
 mod workers;
 
-use crate::{cli::start_logging, config::operator_tenant};
+use crate::config::operator_tenant;
 use anyhow::Context;
 use audit::AuditCommand;
 use base::{
@@ -123,7 +123,7 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
     };
     let log = telemetry::directives(&mut env);
     let database = env.finish(database)?;
-    start_logging(&log)?;
+    telemetry::init(&log).context("could not start logging")?;
     let pool = db::connect(&database).await?;
     jobs::schema::check_schema(&pool).await?;
     match command {

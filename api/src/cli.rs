@@ -54,7 +54,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-pub(crate) fn start_logging(directives: &str) -> anyhow::Result<()> {
+fn start_logging(directives: &str) -> anyhow::Result<()> {
     telemetry::init(directives).context("could not start logging")
 }
 

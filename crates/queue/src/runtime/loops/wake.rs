@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clock_that_was_set_forward_is_told_from_time_that_passed() {
+    fn clock_that_was_set_forward_is_no_time_that_passed() {
         let lease = Duration::from_secs(30);
         let (start, sent) = (DateTime::<Utc>::UNIX_EPOCH, Instant::now());
         let mut watch = LeaseWatch::default();
