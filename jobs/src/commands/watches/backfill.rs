@@ -3,7 +3,9 @@
 use super::deliver::{FetchedEmail, Source, enqueue, unknown};
 use crate::{
     commands::jobs::submit_triage::SubmitOutcome,
-    domain::{Actor, AuditAction, Detail, ResourceKind, Session, connection::ConnectionStatus},
+    domain::{
+        Actor, AuditAction, Detail, ResourceKind, Session, connection::ConnectionStatus, draft::hex,
+    },
     kinds::backfill::{Args, Backfill},
     store::{
         audit,
@@ -19,7 +21,6 @@ use queue::{
 };
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
-use std::fmt::Write as _;
 
 /// The least urgent: new email of anybody goes first.
 const PRIORITY: i16 = 4;
@@ -107,12 +108,7 @@ pub async fn request(
 /// The name of a request: equal requests have the same. A folder's name may be longer than a key.
 fn same_backfill(args: &Args) -> Result<String, sqlx::Error> {
     let args = serde_json::to_vec(args).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
-    Ok(Sha256::digest(args)
-        .iter()
-        .fold(String::new(), |mut key, byte| {
-            let _ = write!(key, "{byte:02x}");
-            key
-        }))
+    Ok(hex(&Sha256::digest(args)))
 }
 
 /// Delivers emails and stores how far the job has come; returns how many of them are new, or `None` if the job's lease is

@@ -4,6 +4,7 @@
 use crate::{
     domain::{
         ResourceKind, UserId,
+        draft::hex,
         history::HistoryVerb,
         inbox::{ItemSource, NewItem, title_of},
         judgement::Priority,
@@ -113,10 +114,8 @@ async fn add(
     (title, rationale): (String, String),
 ) -> Result<(), sqlx::Error> {
     // A name may be longer than a key.
-    let mut dedupe_key = format!("{what}:{}:", lease.connection);
-    for byte in &Sha256::digest(name)[..16] {
-        let _ = write!(dedupe_key, "{byte:02x}");
-    }
+    let name = hex(&Sha256::digest(name)[..16]);
+    let dedupe_key = format!("{what}:{}:{name}", lease.connection);
     let item = NewItem {
         owner: Some(user),
         source: ItemSource::Manual,
