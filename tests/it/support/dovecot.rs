@@ -234,7 +234,7 @@ impl Dovecot {
 
 impl Drop for Dovecot {
     fn drop(&mut self) {
-        self.stop();
+        self.end();
     }
 }
 

@@ -281,7 +281,7 @@ async fn folder_whose_uids_went_back_is_read_again() {
     has_jobs(&app, 5).await;
     checked_again(&app, "INBOX").await;
     let before = seen(&app).await["folders"][0]["uid_validity"].clone();
-    dovecot.stop();
+    dovecot.stop().await;
     dovecot.turn_back_uids("INBOX");
     // One that was read, and a new one under a UID that was read.
     dovecot.deliver("INBOX", &email(1));

@@ -134,7 +134,7 @@ async fn make(system: &mut WatchedSystem, cut: Cut, random: &mut StdRng) {
             system.dovecot.kill_sessions();
         }
         Cut::ServerRestarted | Cut::UidsForgotten => {
-            system.dovecot.stop();
+            system.dovecot.stop().await;
             if cut == Cut::UidsForgotten {
                 system.dovecot.forget_uids("INBOX");
                 system.dovecot.forget_uids("Team");
