@@ -10,7 +10,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 use jobs::domain::session::Scope;
-use schemars::{JsonSchema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::time::Duration;
 
 /// Enough for any JSON that holds no email.
@@ -229,19 +229,34 @@ impl Route {
     /// Answers with server-sent events, the data of each a JSON of this schema.
     #[must_use]
     pub fn streamed_answer<T: JsonSchema>(self, status: u16, description: &'static str) -> Self {
-        self.answer_as::<T>("text/event-stream", status, description)
+        self.answer_with("text/event-stream", status, description, event_schema::<T>)
     }
 
     fn answer_as<T: JsonSchema>(
-        mut self,
+        self,
         media_type: &'static str,
         status: u16,
         description: &'static str,
     ) -> Self {
+        self.answer_with(
+            media_type,
+            status,
+            description,
+            SchemaGenerator::subschema_for::<T>,
+        )
+    }
+
+    fn answer_with(
+        mut self,
+        media_type: &'static str,
+        status: u16,
+        description: &'static str,
+        schema: fn(&mut SchemaGenerator) -> Schema,
+    ) -> Self {
         self.operation.responses.push(SuccessResponse {
             status,
             description,
-            content: Some((media_type, SchemaGenerator::subschema_for::<T>)),
+            content: Some((media_type, schema)),
             headers: Vec::new(),
         });
         self
@@ -274,4 +289,22 @@ impl Route {
         self.operation.own_errors.extend(codes);
         self
     }
+}
+
+/// Describes one server-sent event by its fields: OpenAPI 3.1 has no word for the items of a stream.
+fn event_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    let data = generator.subschema_for::<T>();
+    json_schema!({
+        "type": "object",
+        "properties": {
+            "id": { "type": "string" },
+            "event": { "type": "string" },
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": data,
+            },
+        },
+        "required": ["id", "event", "data"],
+    })
 }

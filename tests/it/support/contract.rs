@@ -82,17 +82,26 @@ pub(crate) fn check(
     }
 }
 
-/// What a body holds: one JSON value, or one per event.
+/// What a body holds: one value, or each event of a stream.
 fn values(media_type: &str, text: &str) -> Vec<Value> {
-    let parse = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
     match media_type {
         "text/event-stream" => {
-            let data = text.lines().filter_map(|line| line.strip_prefix("data:"));
-            data.map(|data| parse(data.trim())).collect()
+            let events = text.split("\n\n").map(event);
+            events.filter(|event| event.get("data").is_some()).collect()
         }
         "text/html" => vec![Value::from(text)],
-        _ => vec![parse(text)],
+        _ => vec![serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))],
     }
+}
+
+/// The fields of a server-sent event; a comment or `retry` has none that count.
+fn event(block: &str) -> Value {
+    let fields = block.lines().filter_map(|line| line.split_once(':'));
+    fields
+        .filter(|(name, _)| ["id", "event", "data"].contains(name))
+        .map(|(name, value)| (name.to_owned(), Value::from(value.trim_start())))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn operation(method: &Method, path: &str) -> Option<&'static Value> {

@@ -6,7 +6,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// Keywords that say nothing about a value.
-const ANNOTATIONS: [&str; 4] = ["description", "default", "title", "example"];
+const ANNOTATIONS: [&str; 5] = [
+    "description",
+    "default",
+    "title",
+    "example",
+    "contentMediaType",
+];
 
 /// What is wrong with a value, and where.
 ///
@@ -70,6 +76,13 @@ pub(crate) fn validate(
                 value.as_str().is_none_or(|text| pattern.is_match(text))
             }
             "format" => value.as_str().is_none_or(|text| has_format(text, rule)),
+            "contentSchema" => {
+                let text = value.as_str().unwrap_or_default();
+                let content: Value =
+                    serde_json::from_str(text).map_err(|_| format!("{at} is no JSON"))?;
+                validate(document, rule, &content, at)?;
+                true
+            }
             "items" => {
                 for (index, item) in value.as_array().into_iter().flatten().enumerate() {
                     validate(document, rule, item, &format!("{at}/{index}"))?;

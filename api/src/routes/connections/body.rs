@@ -56,7 +56,7 @@ pub(super) struct NewConnection {
     /// `imap_smtp`: the server of the mailbox, with the same user name and password unless `smtp` has its own. Without it,
     /// email can only be sent.
     #[serde(default)]
-    #[schemars(with = "Server")]
+    #[schemars(with = "Option<Server>")]
     imap: Option<Server>,
     /// `caldav`: the calendar collection. `webhook`: the address that calls are posted to, sealed like a password. An
     /// https URL without user name and password.
@@ -73,24 +73,24 @@ pub(super) struct NewConnection {
     password: Option<SecretString>,
     /// `imap_smtp`: the user name for `smtp` if it has one of its own; empty if `smtp` wants no login.
     #[serde(default)]
-    #[schemars(with = "String", length(max = 320))]
+    #[schemars(with = "Option<String>", length(max = 320))]
     smtp_username: Option<String>,
     /// `imap_smtp`: the password that belongs to `smtp_username`.
     #[serde(default)]
-    #[schemars(with = "String", length(max = 1000))]
+    #[schemars(with = "Option<String>", length(max = 1000))]
     smtp_password: Option<SecretString>,
     /// `webhook`: the key that signs calls (Standard Webhooks), `whsec_` and 24 to 64 bytes as base64. Without it, one is
     /// generated and returned once.
     #[serde(default)]
-    #[schemars(with = "String", regex(pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$"))]
+    #[schemars(with = "Option<String>", regex(pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$"))]
     signing_secret: Option<SecretString>,
     /// `imap_smtp`: the most emails per hour; 60 by default.
     #[serde(default)]
-    #[schemars(with = "i32", range(min = 1, max = 10_000))]
+    #[schemars(range(min = 1, max = 10_000))]
     sends_per_hour: Option<i32>,
     /// `imap_smtp`: the most recipients of one email; 20 by default.
     #[serde(default)]
-    #[schemars(with = "i32", range(min = 1, max = 1_000))]
+    #[schemars(range(min = 1, max = 1_000))]
     max_recipients: Option<i32>,
 }
 

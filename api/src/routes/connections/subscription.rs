@@ -34,7 +34,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, PATH, "get_subscription", access, get)
             .summary("Get the subscription of a webhook")
-            .answer::<Subscription>(200, "The subscription"),
+            .answer::<Subscription>(200, "The subscription")
+            .errors(&[Code::Conflict]),
         Route::new(Method::PUT, PATH, "put_subscription", access, put)
             .summary("Subscribe a webhook to job events")
             .description(
@@ -47,7 +48,8 @@ pub(super) fn routes() -> Vec<Route> {
             .errors(&[Code::Conflict]),
         Route::new(Method::DELETE, PATH, "delete_subscription", access, delete)
             .summary("End the subscription of a webhook")
-            .empty_answer(204, "The webhook is no longer called"),
+            .empty_answer(204, "The webhook is no longer called")
+            .errors(&[Code::Conflict]),
         Route::new(
             Method::POST,
             "/v1/connections/{id}/subscription/replay",

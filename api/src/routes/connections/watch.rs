@@ -33,7 +33,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, PATH, "get_watch", access, get)
             .summary("Get the watch of a mailbox, with the state of each folder")
-            .answer::<WatchBody>(200, "The watch"),
+            .answer::<WatchBody>(200, "The watch")
+            .errors(&[Code::Conflict]),
         Route::new(Method::PUT, PATH, "put_watch", access, put)
             .summary("Watch a mailbox")
             .description(
@@ -45,7 +46,8 @@ pub(super) fn routes() -> Vec<Route> {
             .errors(&[Code::Conflict]),
         Route::new(Method::DELETE, PATH, "delete_watch", access, delete)
             .summary("Stop watching a mailbox")
-            .empty_answer(204, "The mailbox is no longer watched"),
+            .empty_answer(204, "The mailbox is no longer watched")
+            .errors(&[Code::Conflict]),
     ]
 }
 
