@@ -126,7 +126,7 @@ pub struct BrokenRead {
 impl BrokenRead {
     /// After so many tries emails are read one by one, so that the one at fault is found.
     const ALONE: i32 = 3;
-    /// After so many tries, half of them alone, an email is passed over.
+    /// After so many tries, half of them alone and each right after the server sent another email, an email is passed over.
     const PASSED_OVER: i32 = 6;
 
     /// Counts a connection that broke off at this email.

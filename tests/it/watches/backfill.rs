@@ -76,6 +76,44 @@ async fn folder_is_counted_in_a_dry_run_and_read_up_to_the_limit() {
 }
 
 #[tokio::test]
+async fn large_folder_is_listed_in_parts_and_only_as_far_as_the_limit() {
+    let dovecot = Dovecot::start().await;
+    let cutter = Cutter::before(dovecot.port).await;
+    let app = app_at(cutter.port).await;
+    let _worker = app.worker_with(QUICK).await;
+    let opened =
+        "* 45000 EXISTS\r\n* OK [UIDVALIDITY 7] .\r\n* OK [UIDNEXT 45001] .\r\n{tag} OK .\r\n";
+    cutter.answer("EXAMINE", opened);
+    for (range, uids) in [("1:20000", [1, 2]), ("40001:*", [40_001, 45_000])] {
+        let [first, last] = uids;
+        let found = format!("* SEARCH {first} {last}\r\n{{tag}} OK .\r\n");
+        cutter.answer(&format!("SEARCH UID {range}"), &found);
+        let email = |uid| {
+            format!(
+                "* {uid} FETCH (UID {uid} RFC822.SIZE 99 INTERNALDATE \"02-Nov-2026 10:00:00 +0000\")\r\n"
+            )
+        };
+        let listed = format!("{}{}{{tag}} OK .\r\n", email(first), email(last));
+        cutter.answer(&format!("FETCH {first},{last} "), &listed);
+    }
+    cutter.answer("SEARCH UID 20001:40000", "* SEARCH\r\n{tag} OK .\r\n");
+    let body = json!({"since": "2026-01-01T00:00:00Z", "dry_run": true, "limit": 1});
+    let some = backfilled(&app, &body).await;
+    let found = (&some["emails"], &some["is_limited"]);
+    assert_eq!(found, (&json!(1), &json!(true)), "{some}");
+    assert_eq!(
+        cutter.heard("SEARCH UID").len(),
+        1,
+        "no further than it reads"
+    );
+    let body = json!({"since": "2026-01-01T00:00:00Z", "dry_run": true});
+    let all = backfilled(&app, &body).await;
+    let found = (&all["emails"], &all["is_limited"]);
+    assert_eq!(found, (&json!(4), &json!(false)), "{all}");
+    assert_eq!(cutter.heard("SEARCH UID").len(), 1 + 3);
+}
+
+#[tokio::test]
 async fn backfill_whose_worker_died_is_continued_and_enqueues_no_email_twice() {
     let dovecot = Dovecot::start().await;
     let cutter = Cutter::before(dovecot.port).await;

@@ -133,6 +133,32 @@ async fn email_at_which_the_connection_ends_is_passed_over_in_the_end() {
 }
 
 #[tokio::test]
+async fn outage_of_the_server_is_held_against_no_email() {
+    let dovecot = Dovecot::start().await;
+    let cutter = Cutter::before(dovecot.port).await;
+    let app = app_at(cutter.port).await;
+    let _worker = app.worker_with(QUICK).await;
+    dovecot.deliver("INBOX", &email(1));
+    watch(&app, &["INBOX"]).await;
+    has_jobs(&app, 1).await;
+    cutter.cut_at_emails(&[1, 2, 3]);
+    dovecot.deliver("INBOX", &email(2));
+    dovecot.deliver("INBOX", &email(3));
+    // More often than it takes to pass an email over.
+    eventually(SOON, async || {
+        app.db
+            .execute("update mailbox_watches set next_check_at = now()")
+            .await;
+        let cuts = cutter.cuts();
+        (cuts > 8).then_some(()).ok_or_else(|| cuts.to_string())
+    })
+    .await;
+    cutter.cut_at_emails(&[]);
+    has_jobs_at_once(&app, 3).await;
+    assert_eq!(seen(&app).await["folders"][0]["skipped"], 0);
+}
+
+#[tokio::test]
 async fn server_that_takes_no_more_connections_asks_for_no_other_password() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;

@@ -1,7 +1,10 @@
 //! Emails that a server refuses to send, again and again: the others are read, and a server that sends nothing loses none.
 
-use super::{QUICK, app_at, backfill, email, has_jobs, jobs, seen, watch};
-use crate::support::{cutter::Cutter, dovecot::Dovecot, eventually, wait::SOON};
+use super::{QUICK, app_at, backfill, checked_again, email, has_jobs, jobs, seen, watch};
+use crate::{
+    actions::sending::TestApp,
+    support::{cutter::Cutter, dovecot::Dovecot, eventually, wait::SOON},
+};
 use serde_json::json;
 
 #[tokio::test]
@@ -117,4 +120,77 @@ async fn server_that_begins_to_limit_the_rate_loses_no_email() {
         has_jobs(&app, 11).await;
         assert_eq!(seen(&app).await["folders"][0]["skipped"], 0, "{refusal}");
     }
+}
+
+/// As if the connection had broken off at this email as often as it takes to pass it over.
+async fn broke_off_at(app: &TestApp, uid: u32) {
+    app.db
+        .execute(&format!(
+            "update watched_folders set broken_uid = {uid}, broken_tries = 6"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn email_is_passed_over_only_while_the_server_sends_another_one_of_its_folder() {
+    // With another new email, and with no other than one that was read.
+    for new in [vec![2, 3], vec![2]] {
+        let dovecot = Dovecot::start().await;
+        let cutter = Cutter::before(dovecot.port).await;
+        let app = app_at(cutter.port).await;
+        let _worker = app.worker_with(QUICK).await;
+        dovecot.deliver("INBOX", &email(1));
+        watch(&app, &["INBOX"]).await;
+        has_jobs(&app, 1).await;
+        checked_again(&app, "INBOX").await;
+        cutter.refuse_emails(&[1, 2, 3]);
+        for number in &new {
+            dovecot.deliver("INBOX", &email(*number));
+        }
+        broke_off_at(&app, 2).await;
+        let before = cutter.cuts();
+        eventually(SOON, async || {
+            let refused = cutter.cuts() - before;
+            (refused > 6)
+                .then_some(())
+                .ok_or_else(|| refused.to_string())
+        })
+        .await;
+        let folder = seen(&app).await["folders"][0].clone();
+        assert_eq!(
+            (&folder["skipped"], &folder["last_error"]),
+            (&json!(0), &json!("imap_refused")),
+            "{new:?}"
+        );
+        cutter.refuse_emails(&[2]);
+        let jobs = i64::try_from(new.len()).unwrap();
+        has_jobs(&app, jobs).await;
+        eventually(SOON, async || {
+            let folder = seen(&app).await["folders"][0].clone();
+            (folder["skipped"] == 1)
+                .then_some(())
+                .ok_or_else(|| folder.to_string())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn only_email_of_a_folder_is_passed_over_without_another_one() {
+    let dovecot = Dovecot::start().await;
+    let cutter = Cutter::before(dovecot.port).await;
+    let app = app_at(cutter.port).await;
+    let _worker = app.worker_with(QUICK).await;
+    watch(&app, &["INBOX"]).await;
+    checked_again(&app, "INBOX").await;
+    cutter.refuse_emails(&[1]);
+    dovecot.deliver("INBOX", &email(1));
+    broke_off_at(&app, 1).await;
+    eventually(SOON, async || {
+        let folder = seen(&app).await["folders"][0].clone();
+        (folder["skipped"] == 1)
+            .then_some(())
+            .ok_or_else(|| folder.to_string())
+    })
+    .await;
 }

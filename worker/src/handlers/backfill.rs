@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     effects::ProviderContext,
-    providers::{ProviderError, Providers, imap::reader::Reader},
+    providers::{
+        ProviderError, Providers,
+        imap::reader::{Page, Reader},
+    },
     watch::{
         check::parsed,
         groups::{Group, groups},
@@ -47,7 +50,17 @@ impl BackfillHandler {
     }
 }
 
-/// Why a turn ended before the folder did.
+/// How a turn ended.
+enum TurnEnd {
+    /// The folder was read to its end.
+    Complete,
+    /// The limit was reached before.
+    Limited,
+    /// Other jobs have their turn first.
+    Paused,
+}
+
+/// Why a turn failed.
 enum Stop {
     Provider(ProviderError),
     Failure(Failure),
@@ -123,33 +136,63 @@ impl BackfillRun<'_> {
             self.progress.cursor.last_uid = 0;
             self.progress.cursor.uid_validity = Some(state.uid_validity);
         }
-        let after = self.progress.cursor.last_uid;
-        let uids = reader.list_after(after, &self.args.period).await?;
+        let end = self.read(&mut reader).await?;
+        reader.close().await;
+        match end {
+            TurnEnd::Paused => Err(Stop::Failure(self.pause())),
+            TurnEnd::Limited => Ok(self.output(true)),
+            TurnEnd::Complete => Ok(self.output(false)),
+        }
+    }
+
+    /// Reads the folder from its cursor on, page by page.
+    async fn read(&mut self, reader: &mut Reader) -> Result<TurnEnd, Stop> {
+        let mut after = self.progress.cursor.last_uid;
+        loop {
+            let page = reader.list_after(after, &self.args.period).await?;
+            if let Some(end) = self.read_page(reader, &page).await? {
+                return Ok(end);
+            }
+            let Some(next) = page.next else {
+                return Ok(TurnEnd::Complete);
+            };
+            after = next;
+        }
+    }
+
+    /// Reads the emails of a page. Returns why the turn ends before the next one, if it does.
+    async fn read_page(
+        &mut self,
+        reader: &mut Reader,
+        page: &Page,
+    ) -> Result<Option<TurnEnd>, Stop> {
+        let uids = &page.uids;
         for part in uids.chunks(LISTED) {
-            let listed = list_part(&mut reader, part, self.was_refused()).await?;
+            let listed = list_part(reader, part, self.was_refused()).await?;
             for group in groups(&listed, &self.args.period) {
                 let left = self.left();
                 let exceeds = group.uids.len() > left;
                 if left > 0 || !exceeds {
-                    self.deliver(&mut reader, group, &uids).await?;
+                    self.deliver(reader, group, uids).await?;
                 }
                 if exceeds {
-                    reader.close().await;
-                    return Ok(self.output(true));
+                    return Ok(Some(TurnEnd::Limited));
                 }
                 let read = uids.partition_point(|uid| *uid <= self.progress.cursor.last_uid);
-                let remaining = uids.len() - read;
+                // How many the next pages have is not known; the limit is the most.
+                let remaining = match page.next {
+                    Some(_) => usize::MAX,
+                    None => uids.len() - read,
+                };
                 self.report(remaining)?;
                 // A dry run stores no cursor, and reads no email either.
                 let is_over = Instant::now() >= self.ends_at && remaining > 0;
                 if is_over && !self.args.dry_run {
-                    reader.close().await;
-                    return Err(Stop::Failure(self.pause()));
+                    return Ok(Some(TurnEnd::Paused));
                 }
             }
         }
-        reader.close().await;
-        Ok(self.output(false))
+        Ok(None)
     }
 
     /// Emails that may still be read.
@@ -169,7 +212,7 @@ impl BackfillRun<'_> {
         uids: &[u32],
     ) -> Result<(), Stop> {
         group.truncate(self.left());
-        let beside = neighbours(self.progress.cursor.last_uid, uids, &group);
+        let beside = neighbours(self.progress.cursor.last_uid, uids, group.last_uid);
         self.progress.emails += i64::try_from(group.uids.len()).unwrap_or(i64::MAX);
         self.progress.cursor.last_uid = group.last_uid;
         if self.args.dry_run {

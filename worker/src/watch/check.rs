@@ -4,11 +4,11 @@
 use super::{
     LEASE, Watcher,
     groups::groups,
-    refused::{GroupRead, REFUSED, UNAVAILABLE, list_part, neighbours, read_group, serves_one},
+    refused::{GroupRead, REFUSED, UNAVAILABLE, list_part, neighbours, prove_service, read_group},
 };
 use crate::providers::{
     ProviderError,
-    imap::reader::{Listed, RawEmail, Reader},
+    imap::reader::{Listed, Page, RawEmail, Reader},
 };
 use chrono::TimeDelta;
 use jobs::{
@@ -105,24 +105,20 @@ async fn check_once(
     };
     let has_news = match folder.cursor.unread(&state) {
         Unread::Nothing => false,
-        Unread::After(uid) => {
-            let uids = reader.list_after(uid, &delivering.period()).await?;
-            delivering.read(reader, &uids, folder.broken).await?;
-            !uids.is_empty()
-        }
+        Unread::After(uid) => delivering.read_after(reader, uid, folder.broken).await?,
         Unread::All => {
-            let mut uids = reader.list_after(0, &delivering.period()).await?;
             let last = folder.cursor.last_uid;
+            let is_known =
+                folder.cursor.uid_validity == Some(state.uid_validity) && state.uid_validity != 0;
             // A server with emails behind the UIDNEXT that it states is mistaken; its UIDs did not go back.
-            if folder.cursor.uid_validity == delivering.cursor.uid_validity
-                && state.uid_validity != 0
-                && uids.last().is_some_and(|newest| *newest >= last)
-            {
-                uids.retain(|uid| *uid > last);
-            } else {
-                delivering.cursor.last_uid = 0;
-            }
-            delivering.read(reader, &uids, None).await?;
+            let is_mistaken = is_known && {
+                let newest = last.saturating_sub(1);
+                let page = reader.list_after(newest, &delivering.period()).await?;
+                !page.uids.is_empty()
+            };
+            let after = if is_mistaken { last } else { 0 };
+            delivering.cursor.last_uid = after;
+            delivering.read_after(reader, after, None).await?;
             // What was known is no news: without UIDVALIDITY a folder is read whole at each check.
             delivering.new > 0
         }
@@ -152,6 +148,27 @@ impl Delivering<'_> {
         Period {
             since: self.lease.since.max(self.watcher.engine.clock.now() - kept),
             until: None,
+        }
+    }
+
+    /// Reads the emails after this UID, page by page. Returns whether there are any.
+    async fn read_after(
+        &mut self,
+        reader: &mut Reader,
+        uid: u32,
+        mut broken: Option<BrokenRead>,
+    ) -> Result<bool, CheckError> {
+        let (mut after, mut has_any) = (uid, false);
+        loop {
+            let Page { uids, next } = reader.list_after(after, &self.period()).await?;
+            if !uids.is_empty() {
+                self.read(reader, &uids, broken.take()).await?;
+                has_any = true;
+            }
+            let Some(next) = next else {
+                return Ok(has_any);
+            };
+            after = next;
         }
     }
 
@@ -187,39 +204,41 @@ impl Delivering<'_> {
         let (alone, together) = uids.split_at(alone);
         for part in alone.chunks(1).chain(together.chunks(LISTED)) {
             if let ([uid], Some(broken)) = (part, broken)
-                && broken.passes_over(*uid)
+                && broken.uid == *uid
             {
-                self.check_others(reader, *uid, uids).await?;
-                tracing::warn!(
-                    uid,
-                    "the connection breaks off at an email of a mailbox again and again; it is skipped"
-                );
-                self.cursor.last_uid = *uid;
-                let unread = vec![not_sent(*uid)];
-                self.deliver(Vec::new(), unread, false).await?;
-                continue;
+                // Before each try that counts, so that an outage of the server costs the email none.
+                self.prove_service(reader, *uid, uids).await?;
+                if broken.passes_over(*uid) {
+                    self.pass_over(*uid).await?;
+                    continue;
+                }
             }
             self.read_part(reader, part, uids).await?;
         }
         Ok(())
     }
 
-    /// Checks that the server sends another of these emails, if there is one, before this one is passed over: a server that sends
-    /// none is at fault, and not the email.
-    async fn check_others(
+    /// Checks that the server sends another email of the folder. If the connection breaks off at that one, nothing is recorded of
+    /// the email in question.
+    async fn prove_service(
         &self,
         reader: &mut Reader,
         uid: u32,
         uids: &[u32],
     ) -> Result<(), CheckError> {
-        let others: Vec<u32> = uids.iter().copied().filter(|other| *other != uid).collect();
-        let Some(nearest) = others.first() else {
-            return Ok(());
-        };
-        match serves_one(reader, &[*nearest]).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(CheckError::BrokenOff(error)),
+        match prove_service(reader, uid, self.cursor.last_uid, uids).await {
+            Err(error) if BROKEN.contains(&error.code()) => Err(CheckError::BrokenOff(error)),
+            proven => Ok(proven?),
         }
+    }
+
+    async fn pass_over(&mut self, uid: u32) -> Result<(), CheckError> {
+        tracing::warn!(
+            uid,
+            "the connection breaks off at an email of a mailbox again and again; it is skipped"
+        );
+        self.cursor.last_uid = uid;
+        self.deliver(Vec::new(), vec![not_sent(uid)], false).await
     }
 
     async fn read_part(
@@ -232,7 +251,7 @@ impl Delivering<'_> {
         self.asked = part.first().copied().unwrap_or_default();
         let listed = list_part(reader, part, was_refused).await?;
         for group in groups(&listed, &self.period()) {
-            let beside = neighbours(self.cursor.last_uid, uids, &group);
+            let beside = neighbours(self.cursor.last_uid, uids, group.last_uid);
             self.asked = group.uids.first().copied().unwrap_or(self.asked);
             // Until they are stored.
             let _reserved = self.watcher.memory.reserve(group.bytes).await;

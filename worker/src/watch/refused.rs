@@ -1,5 +1,6 @@
 //! Reads emails although the server refuses to send one of them: [`list_part`] and [`read_group`]. One that it refuses again and
 //! again, while it sends others, is passed over; a server that sends nothing, or asks to wait, is asked again later.
+//! [`prove_service`] says which of the two it is.
 
 use super::groups::Group;
 use crate::providers::{
@@ -12,6 +13,9 @@ use jobs::domain::mail::limits::SOURCE_BYTES;
 pub(crate) const REFUSED: &str = "imap_refused";
 /// The code of a server that asks to come back later, as one does that limits the rate.
 pub(crate) const UNAVAILABLE: &str = "imap_unavailable";
+
+/// The folder's first emails that are asked for to see whether the server sends any.
+const WITNESSES: u32 = 3;
 
 /// What was read of a group.
 #[derive(Debug, Default)]
@@ -118,7 +122,7 @@ pub(crate) async fn read_group(
 ///
 /// # Errors
 /// If the connection fails, or the server asks to wait.
-pub(crate) async fn serves_one(reader: &mut Reader, uids: &[u32]) -> Result<bool, ProviderError> {
+async fn serves_one(reader: &mut Reader, uids: &[u32]) -> Result<bool, ProviderError> {
     for &uid in uids {
         if read_one(reader, uid)
             .await?
@@ -138,10 +142,47 @@ async fn read_one(reader: &mut Reader, uid: u32) -> Result<Option<Vec<RawEmail>>
     }
 }
 
-/// Names emails beside a group that the server may send: the one that was read before it and the next few.
-pub(crate) fn neighbours(last_read: u32, uids: &[u32], group: &Group) -> Vec<u32> {
+/// Proves that the server sends emails of the open folder, before it is said that the connection breaks off because of this
+/// one: a server that sends none is at fault, and not the email. Asks for the email that was read last, the folder's first and
+/// the next few. A folder without another email proves nothing, and need not.
+///
+/// # Errors
+/// If the connection fails, or the server refuses all of them.
+pub(crate) async fn prove_service(
+    reader: &mut Reader,
+    uid: u32,
+    last_read: u32,
+    uids: &[u32],
+) -> Result<(), ProviderError> {
+    let mut others = reader.first(WITNESSES + 1).await?;
+    others.extend(neighbours(last_read, uids, uid));
+    others.retain(|other| *other != uid);
+    others.sort_unstable();
+    others.dedup();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let mut witnesses = reader.describe(&others).await?;
+    witnesses.retain(|email| email.bytes <= SOURCE_BYTES);
+    if witnesses.is_empty() {
+        return Ok(());
+    }
+    // The one that it has sent before, then the smallest.
+    witnesses.sort_unstable_by_key(|email| (email.uid != last_read, email.bytes));
+    let witnesses: Vec<u32> = witnesses.into_iter().map(|email| email.uid).collect();
+    if serves_one(reader, &witnesses).await? {
+        return Ok(());
+    }
+    Err(ProviderError::Retryable {
+        code: REFUSED,
+        detail: "the server sends no email of the folder".into(),
+    })
+}
+
+/// Names emails beside others that the server may send: the one that was read before them and the next few.
+pub(crate) fn neighbours(last_read: u32, uids: &[u32], last_uid: u32) -> Vec<u32> {
     let before = (last_read > 0).then_some(last_read);
-    let after = uids.partition_point(|uid| *uid <= group.last_uid);
+    let after = uids.partition_point(|uid| *uid <= last_uid);
     let after = uids[after..].iter().copied();
     before.into_iter().chain(after.take(3)).collect()
 }
@@ -152,13 +193,8 @@ mod tests {
 
     #[test]
     fn neighbours_are_the_last_email_that_was_read_and_the_next_three() {
-        let group = Group {
-            uids: vec![4, 5],
-            last_uid: 6,
-            ..Group::default()
-        };
         let uids = [4, 5, 6, 8, 9, 10, 11];
-        assert_eq!(neighbours(3, &uids, &group), [3, 8, 9, 10]);
-        assert_eq!(neighbours(0, &uids[..3], &group), [0; 0]);
+        assert_eq!(neighbours(3, &uids, 6), [3, 8, 9, 10]);
+        assert_eq!(neighbours(0, &uids[..3], 6), [0; 0]);
     }
 }

@@ -46,6 +46,14 @@ pub struct Listed {
     pub received_at: Option<DateTime<Utc>>,
 }
 
+/// A part of a folder: its emails by UID, and after which UID the next part begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    pub uids: Vec<u32>,
+    /// None if it is the last part.
+    pub next: Option<u32>,
+}
+
 /// An email as the server has it.
 #[derive(Debug)]
 pub struct RawEmail {
@@ -107,15 +115,12 @@ impl Reader {
         }))
     }
 
-    /// Lists the emails with a greater UID that the server may have received in this period, by UID.
+    /// Lists the next emails with a greater UID that the server may have received in this period: those of the first search that
+    /// finds any, so that a folder of a million emails is not held in memory.
     ///
     /// # Errors
     /// If the connection fails.
-    pub async fn list_after(
-        &mut self,
-        uid: u32,
-        period: &Period,
-    ) -> Result<Vec<u32>, ProviderError> {
+    pub async fn list_after(&mut self, uid: u32, period: &Period) -> Result<Page, ProviderError> {
         // The server compares dates in a time zone of its own; the exact moment is compared later.
         let date = |moment: DateTime<Utc>, days: i64| {
             let near = moment.checked_add_signed(TimeDelta::days(days));
@@ -125,17 +130,35 @@ impl Reader {
         if let Some(until) = period.until {
             dates.push_str(&format!(" BEFORE {}", date(until, 2)));
         }
-        let mut uids = Vec::new();
+        let mut page = Page::default();
         for (first, last) in windows(uid.saturating_add(1), &self.opened) {
             self.inner.get_mut().allow(OVERHEAD);
-            let query = format!("UID {first}:{last} {dates}");
+            let query = format!("UID {} {dates}", range(first, last));
             let found = read(responses::search(&mut self.inner, &query)).await?;
             // `5:*` names the last email, whatever its UID.
-            uids.extend(found.into_iter().filter(|found| *found > uid));
+            page.uids = found.into_iter().filter(|found| *found > uid).collect();
+            page.next = last;
+            if !page.uids.is_empty() {
+                break;
+            }
         }
-        uids.sort_unstable();
-        uids.dedup();
-        Ok(uids)
+        page.uids.sort_unstable();
+        page.uids.dedup();
+        Ok(page)
+    }
+
+    /// Lists the first few emails of the folder.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub async fn first(&mut self, count: u32) -> Result<Vec<u32>, ProviderError> {
+        let count = count.min(self.opened.emails);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        self.inner.get_mut().allow(OVERHEAD);
+        // By their places in the folder.
+        read(responses::search(&mut self.inner, &format!("1:{count}"))).await
     }
 
     /// Reads size and time of these emails; those that are gone are left out.
@@ -272,7 +295,7 @@ impl Reader {
 
 /// Divides the UIDs from `first` on into ranges of about [`WINDOW`] emails. The last one is open: emails may have arrived since the
 /// folder was opened.
-fn windows(first: u32, folder: &Opened) -> Vec<(u32, String)> {
+fn windows(first: u32, folder: &Opened) -> Vec<(u32, Option<u32>)> {
     let end = folder.uid_next.unwrap_or(0);
     // Old folders have far more UIDs than emails.
     let spread = end / folder.emails.max(1);
@@ -281,11 +304,19 @@ fn windows(first: u32, folder: &Opened) -> Vec<(u32, String)> {
     let mut first = first;
     while folder.emails > WINDOW && end.saturating_sub(first) > width {
         let next = first + width;
-        windows.push((first, (next - 1).to_string()));
+        windows.push((first, Some(next - 1)));
         first = next;
     }
-    windows.push((first, "*".to_owned()));
+    windows.push((first, None));
     windows
+}
+
+/// Writes a range of UIDs as a search names it.
+fn range(first: u32, last: Option<u32>) -> String {
+    match last {
+        Some(last) => format!("{first}:{last}"),
+        None => format!("{first}:*"),
+    }
 }
 
 #[cfg(test)]
@@ -301,7 +332,7 @@ mod tests {
         };
         let searched = |first, folder: &Opened| {
             let windows = windows(first, folder);
-            let written = windows.iter().map(|(from, to)| format!("{from}:{to}"));
+            let written = windows.iter().map(|(first, last)| range(*first, *last));
             written.collect::<Vec<_>>().join(" ")
         };
         for (first, folder, expected) in [
