@@ -54,8 +54,10 @@ pub async fn set(
 ) -> Result<Watch, WatchError> {
     let mut tx = pool.begin().await?;
     let status = own(&mut tx, session, connection).await?;
+    let before = folders::of_watch(&mut *tx, session.tenant, connection).await?;
     watches::upsert(&mut tx, session.tenant, connection, since).await?;
     watches::set_folders(&mut tx, session.tenant, connection, names).await?;
+    end_missing(&mut tx, session, connection, (&before, names)).await?;
     let folders = i64::try_from(names.len()).unwrap_or(i64::MAX);
     let detail = Detail::new().count("folders", folders);
     let entry = session
@@ -92,6 +94,8 @@ pub async fn end(
 ) -> Result<(), WatchError> {
     let mut tx = pool.begin().await?;
     own(&mut tx, session, connection).await?;
+    let before = folders::of_watch(&mut *tx, session.tenant, connection).await?;
+    end_missing(&mut tx, session, connection, (&before, &[])).await?;
     if !watches::delete(&mut tx, session.tenant, connection).await? {
         return Err(WatchError::NotFound);
     }
@@ -104,6 +108,22 @@ pub async fn end(
         .with_request(Some(request_id));
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Ends the inbox items of folders that are no longer watched: nobody misses them.
+async fn end_missing(
+    conn: &mut PgConnection,
+    session: &Session,
+    connection: ConnectionId,
+    (before, now): (&[StoredFolder], &[FolderName]),
+) -> Result<(), sqlx::Error> {
+    let account = (session.tenant, session.user, connection);
+    for known in before {
+        if !now.contains(&known.folder) {
+            unread::end_missing(conn, account, &known.folder).await?;
+        }
+    }
     Ok(())
 }
 

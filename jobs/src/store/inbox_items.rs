@@ -64,6 +64,30 @@ pub async fn insert(
     .await
 }
 
+/// Takes its name from the owner's item that its source has added under it, so that the source can add another one. Returns that
+/// item.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn retire(
+    conn: &mut PgConnection,
+    (tenant, owner): (TenantId, UserId),
+    source: ItemSource,
+    dedupe_key: &str,
+) -> Result<Option<InboxItemId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"update inbox_items set dedupe_key = dedupe_key || ':' || id
+           where tenant_id = $1 and owner_id = $2 and source = $3 and dedupe_key = $4
+           returning id as "id: InboxItemId""#,
+        tenant.0,
+        owner.0,
+        source.as_str(),
+        dedupe_key,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Finds an item that this user may see; without a user, any of the tenant's.
 ///
 /// # Errors

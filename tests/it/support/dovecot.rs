@@ -153,6 +153,11 @@ impl Dovecot {
         fs::rename(tmp, new).expect("deliver an email");
     }
 
+    /// Deletes a folder with its emails, as another program of its user does.
+    pub(crate) fn delete_folder(&self, folder: &str) {
+        fs::remove_dir_all(self.maildir(folder)).expect("delete a folder");
+    }
+
     /// Makes the server give every email of a folder another UID under another UIDVALIDITY, as after a restore.
     pub(crate) fn forget_uids(&self, folder: &str) {
         for entry in fs::read_dir(self.maildir(folder))

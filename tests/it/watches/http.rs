@@ -94,6 +94,42 @@ async fn missing_folder_is_named_and_keeps_no_other_from_being_read() {
 }
 
 #[tokio::test]
+async fn item_of_a_missing_folder_ends_with_its_absence_and_is_another_at_the_next() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker_with(super::QUICK).await;
+    let has_items = async |waiting: usize, all: i64| {
+        eventually(SOON, async || {
+            let items = app.client.get("/v1/inbox").await.text;
+            let kept: i64 = app.db.one("select count(*) from inbox_items").await;
+            let found = (items.matches("The folder Plans is missing").count(), kept);
+            (found == (waiting, all))
+                .then_some(())
+                .ok_or_else(|| format!("{found:?}: {items}"))
+        })
+        .await;
+    };
+    watch(&app, &["INBOX", "Plans"]).await;
+    has_items(1, 1).await;
+    dovecot.deliver("Plans", &email(1));
+    has_jobs(&app, 1).await;
+    has_items(0, 1).await;
+    let ended = "select count(*) from inbox_items where state = 'completed'";
+    assert_eq!(app.db.one::<i64>(ended).await, 1);
+    dovecot.delete_folder("Plans");
+    has_items(1, 2).await;
+    // Its user follows the advice.
+    watch(&app, &["INBOX"]).await;
+    has_items(0, 2).await;
+    watch(&app, &["INBOX", "Plans"]).await;
+    has_items(1, 3).await;
+    let path = format!("/v1/connections/{}/watch", app.connection);
+    let ended = send(app.client.request(Method::DELETE, &path)).await;
+    assert_eq!(ended.status, 204, "{}", ended.text);
+    has_items(0, 3).await;
+}
+
+#[tokio::test]
 async fn watch_that_no_worker_checks_is_pending() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;

@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use jobs::{
     commands::watches::{
         deliver::{DeliverError, Delivery, FetchedEmail, deliver},
-        unread::{UnreadEmail, UnreadReason, report_missing},
+        unread::{UnreadEmail, UnreadReason, report_missing, resolve_missing},
     },
     domain::{
         MessageId,
@@ -92,6 +92,10 @@ async fn check_once(
         folders::record_failure(pool, lease, &folder.folder, FOLDER_MISSING).await?;
         return Ok(false);
     };
+    // Whatever the last error is: a server may have refused the folder since it was missing.
+    if folder.last_error.is_some() {
+        resolve_missing(&watcher.engine.pool, lease, &folder.folder).await?;
+    }
     let mut delivering = Delivering {
         watcher,
         lease,

@@ -1,9 +1,11 @@
 //! What a watch could not read, in the inbox of the mailbox's user: emails ([`report_emails`]) and folders ([`report_missing`]).
-//! Each is reported once, so that nothing is lost in silence.
+//! Each is reported once, so that nothing is lost in silence; a folder that is there again is missing no longer
+//! ([`resolve_missing`]).
 
 use crate::{
+    commands::inbox,
     domain::{
-        ResourceKind, UserId,
+        ConnectionId, ResourceKind, UserId,
         draft::hex,
         history::HistoryVerb,
         inbox::{ItemSource, NewItem, title_of},
@@ -18,9 +20,13 @@ use crate::{
         watches::WatchLease,
     },
 };
+use base::TenantId;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use std::fmt::Write as _;
+
+/// Begins the name of the inbox item of a missing folder.
+const MISSING: &str = "missing";
 
 /// An email that was passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,9 +99,39 @@ pub async fn report_missing(
                 "It is watched, but the mail server does not list it; it was renamed or deleted. Watch the folder that replaces it, or leave it out.".to_owned(),
             )
         };
-        add(&mut tx, lease, user, ("missing", folder.as_str()), text).await?;
+        add(&mut tx, lease, user, (MISSING, folder.as_str()), text).await?;
     }
     tx.commit().await
+}
+
+/// Completes the inbox item of a folder that the server lists again. If it is missing once more, that is another item.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn resolve_missing(
+    pool: &PgPool,
+    lease: &WatchLease,
+    folder: &FolderName,
+) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    if let Some(user) = user_of(&mut tx, lease).await? {
+        end_missing(&mut tx, (lease.tenant, user, lease.connection), folder).await?;
+    }
+    tx.commit().await
+}
+
+/// Completes the inbox item of a folder that is no longer missing, or no longer watched.
+pub(super) async fn end_missing(
+    conn: &mut PgConnection,
+    (tenant, user, connection): (TenantId, UserId, ConnectionId),
+    folder: &FolderName,
+) -> Result<(), sqlx::Error> {
+    let key = dedupe_key(connection, MISSING, folder.as_str());
+    let retired = inbox_items::retire(conn, (tenant, user), ItemSource::Manual, &key).await?;
+    match retired {
+        Some(item) => inbox::complete(conn, tenant, item, None).await,
+        None => Ok(()),
+    }
 }
 
 async fn user_of(
@@ -113,13 +149,10 @@ async fn add(
     (what, name): (&str, &str),
     (title, rationale): (String, String),
 ) -> Result<(), sqlx::Error> {
-    // A name may be longer than a key.
-    let name = hex(&Sha256::digest(name)[..16]);
-    let dedupe_key = format!("{what}:{}:{name}", lease.connection);
     let item = NewItem {
         owner: Some(user),
         source: ItemSource::Manual,
-        dedupe_key,
+        dedupe_key: dedupe_key(lease.connection, what, name),
         title: title_of(&title),
         rationale,
         priority: Priority::Medium,
@@ -137,6 +170,12 @@ async fn add(
         history::insert_about(conn, lease.tenant, item.owner, &entry).await?;
     }
     Ok(())
+}
+
+fn dedupe_key(connection: ConnectionId, what: &str, name: &str) -> String {
+    // A name may be longer than a key.
+    let name = hex(&Sha256::digest(name)[..16]);
+    format!("{what}:{connection}:{name}")
 }
 
 impl UnreadReason {
