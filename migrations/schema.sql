@@ -1350,6 +1350,7 @@ create table effects (
     request_id text,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    server_message_id text,
     constraint effects_pkey primary key (tenant_id, id),
     constraint effects_key unique (tenant_id, effect_key),
     constraint effects_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references approvals(tenant_id,
@@ -1368,6 +1369,7 @@ create index effects_replies on effects (tenant_id, message_id) where ((type = '
     null));
 create index effects_rfc_message_id on effects (tenant_id, rfc_message_id) where (rfc_message_id is not null);
 create index effects_sends on effects (tenant_id, connection_id, last_tried_at) where (connection_id is not null);
+create index effects_server_message_id on effects (tenant_id, server_message_id) where (server_message_id is not null);
 create index effects_unknown on effects (updated_at) where (status in ('unknown', 'reconciling', 'needs_human'));
 
 -- 0006_drafts
@@ -2028,6 +2030,7 @@ create table thread_answers (
     tenant_id uuid not null,
     refers_to text not null,
     message_id uuid not null,
+    sent_at timestamptz,
     constraint thread_answers_pkey primary key (tenant_id, refers_to, message_id),
     constraint thread_answers_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
         messages(tenant_id, id) on delete cascade
@@ -2049,6 +2052,7 @@ create table follow_ups (
     item_id uuid,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
+    thread text[] not null default '{}',
     constraint follow_ups_pkey primary key (tenant_id, id),
     constraint follow_ups_email unique (tenant_id, rfc_message_id),
     constraint follow_ups_tenant_id_fkey foreign key (tenant_id) references tenants(id),
@@ -2060,6 +2064,7 @@ create table follow_ups (
 );
 create index follow_ups_due on follow_ups (due_at) where (status = 'waiting');
 create index follow_ups_message on follow_ups (tenant_id, message_id);
+create index follow_ups_thread on follow_ups using gin (thread) where (status in ('waiting', 'reminded'));
 
 -- One digest a user and day, however many workers build it.
 create table digests (

@@ -60,6 +60,8 @@ struct State {
     faults: Mutex<VecDeque<SinkFault>>,
     /// The required password; none accepts any.
     password: Mutex<Option<String>>,
+    /// The reply to an email that is stored; none is the usual one.
+    confirmation: Mutex<Option<String>>,
     hang_up: Notify,
 }
 
@@ -98,6 +100,11 @@ impl SmtpSink {
     /// Closes one connection that got no reply.
     pub fn hang_up(&self) {
         self.state.hang_up.notify_one();
+    }
+
+    /// Replies with this to each email that it stores.
+    pub fn confirm_with(&self, reply: &str) {
+        *locked(&self.state.confirmation) = Some(reply.to_owned());
     }
 
     /// Requires this password.
@@ -165,7 +172,10 @@ async fn converse(stream: TcpStream, state: &State) -> std::io::Result<()> {
                         state.hang_up.notified().await;
                         return Ok(());
                     }
-                    _ => line.say("250 kept").await?,
+                    _ => {
+                        let reply = locked(&state.confirmation).clone();
+                        line.say(reply.as_deref().unwrap_or("250 kept")).await?;
+                    }
                 }
             }
             "RSET" => {

@@ -159,19 +159,23 @@ async fn digest_is_sent_to_its_user_alone_and_once_and_is_not_judged() {
     worker.process.kill();
     let _next = app.worker().await;
     time_has_come(&app).await;
-    // It comes back by way of the watched mailbox.
-    let request = app
-        .client
-        .request(Method::POST, "/v1/jobs/triage")
-        .header("Idempotency-Key", JobId::new().to_string())
-        .header("Content-Type", "message/rfc822")
-        .body(sent.text.clone());
-    let submitted = send(request).await;
-    let job = app
-        .client
-        .finished(submitted.body["id"].as_str().unwrap())
-        .await;
-    assert_eq!(job["output"]["source"], "guard", "{job}");
+    // It comes back by way of the watched mailbox, also under a Message-ID that the server gave it.
+    let renamed = sent.text.replace("Message-ID: <", "Message-ID: <renamed.");
+    assert_ne!(renamed, sent.text);
+    for text in [&sent.text, &renamed] {
+        let request = app
+            .client
+            .request(Method::POST, "/v1/jobs/triage")
+            .header("Idempotency-Key", JobId::new().to_string())
+            .header("Content-Type", "message/rfc822")
+            .body(text.clone());
+        let submitted = send(request).await;
+        let job = app
+            .client
+            .finished(submitted.body["id"].as_str().unwrap())
+            .await;
+        assert_eq!(job["output"]["source"], "guard", "{job}");
+    }
     assert_eq!(app.sink.received().len(), 1, "once");
 }
 

@@ -1,6 +1,8 @@
 //! Emails that wait for an answer: who is reminded, once, and what ends the wait.
 
 mod reminders;
+mod renamed;
+mod threads;
 
 use crate::{
     actions::{approved::approval_in, sending::TestApp},

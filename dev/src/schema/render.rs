@@ -133,6 +133,7 @@ fn readable(definition: &str) -> String {
     for (theirs, ours) in [
         ("timestamp with time zone", "timestamptz"),
         ("double precision", "float8"),
+        ("'::text[]", "'"),
         ("'::text", "'"),
         ("public.", ""),
         (" using btree", ""),

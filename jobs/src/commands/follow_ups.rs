@@ -51,9 +51,9 @@ pub(in crate::commands) async fn start(
     let Some(mail) = email.parse() else {
         return Ok(());
     };
-    let ids = mail.in_reply_to.iter().chain(&mail.references);
-    let thread: Vec<String> = ids.map(|id| format!("<{id}>")).collect();
+    let thread = mail.refers_to();
     if !thread.is_empty() {
+        follow_ups::extend_threads(conn, tenant, effect, &thread).await?;
         let ended = follow_ups::continue_thread(conn, tenant, &thread).await?;
         let reason = Reason {
             tenant,
@@ -90,7 +90,7 @@ pub(in crate::commands) async fn start(
     };
     messages::insert(conn, &[message]).await?;
     let title = title_of(&mail.subject);
-    follow_ups::insert(conn, tenant, (id, title.as_str()), &wanted).await
+    follow_ups::insert(conn, tenant, (id, title.as_str(), &thread), &wanted).await
 }
 
 /// Ends the follow-ups in the thread of a stored email, with the inbox items and drafts that they led to: somebody answered, or

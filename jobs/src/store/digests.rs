@@ -124,23 +124,24 @@ pub async fn item(
     Ok(found.flatten())
 }
 
-/// Whether the email with this Message-ID, in angle brackets, is a digest that we sent.
+/// Whether the email with one of these Message-IDs, in angle brackets, is a digest that we sent.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn was_sent(
     conn: &mut PgConnection,
     tenant: TenantId,
-    message_id: &str,
+    message_ids: &[String],
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
         select exists (
-            select from effects where tenant_id = $1 and rfc_message_id = $2 and type = 'send_digest'
+            select from effects
+            where tenant_id = $1 and (rfc_message_id = any ($2) or server_message_id = any ($2)) and type = 'send_digest'
         ) as "was_sent!"
         "#,
         tenant.0,
-        message_id,
+        message_ids,
     )
     .fetch_one(conn)
     .await

@@ -294,7 +294,8 @@ pub async fn end(
     };
     let done = sqlx::query!(
         "update effects
-         set status = $5, receipt = $6, before_image = $7, error_code = $8, updated_at = now()
+         set status = $5, receipt = $6, before_image = $7, error_code = $8, updated_at = now(),
+             server_message_id = coalesce(nullif($6::jsonb ->> 'server_message_id', rfc_message_id), server_message_id)
          where tenant_id = $1 and id = $2 and status = 'in_flight' and job_id = $3 and attempt = $4",
         holder.tenant.0,
         id.0,

@@ -88,12 +88,13 @@ pub async fn wanted_for_effect(
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
-    (message, title): (MessageId, &str),
+    (message, title, thread): (MessageId, &str, &[String]),
     wanted: &Wanted,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into follow_ups (tenant_id, id, user_id, message_id, rfc_message_id, title, reminder, sent_at, due_at)
-         values ($1, $2, $3, $4, $5, $8, $6, now(), now() + make_interval(days => $7))
+        "insert into follow_ups
+             (tenant_id, id, user_id, message_id, rfc_message_id, title, reminder, sent_at, due_at, thread)
+         values ($1, $2, $3, $4, $5, $8, $6, now(), now() + make_interval(days => $7), $9)
          on conflict on constraint follow_ups_email do nothing",
         tenant.0,
         FollowUpId::new().0,
@@ -103,6 +104,7 @@ pub async fn insert(
         wanted.reminder.as_str(),
         i32::from(wanted.days),
         title,
+        thread,
     )
     .execute(conn)
     .await?;
@@ -114,6 +116,10 @@ pub async fn insert(
 pub struct OwnEmail {
     /// In angle brackets.
     pub rfc_message_id: String,
+    /// The Message-ID that we gave it, if we sent it.
+    pub own_id: Option<String>,
+    /// The emails that it refers to.
+    pub thread: Vec<String>,
     /// In lower case.
     pub sender: String,
     /// 1 to 200 characters.
@@ -133,9 +139,10 @@ pub async fn insert_own(
     email: &OwnEmail,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "insert into follow_ups (tenant_id, id, user_id, message_id, rfc_message_id, title, reminder, sent_at, due_at)
+        "insert into follow_ups
+             (tenant_id, id, user_id, message_id, rfc_message_id, title, reminder, sent_at, due_at, thread)
          select $1, $2, u.id, $3, $4, $7, u.follow_up, email.sent_at,
-             email.sent_at + make_interval(days => u.follow_up_days)
+             email.sent_at + make_interval(days => u.follow_up_days), $8
          from users u, (select least($5::timestamptz, now()) as sent_at) email
          where u.tenant_id = $1 and u.status = 'active' and u.follow_up_days is not null
              and u.id in (
@@ -143,7 +150,8 @@ pub async fn insert_own(
                  union all
                  select user_id from connections where tenant_id = $1 and lower(address) = $6 and status <> 'revoked')
              and $5 <= now() + interval '1 day' and email.sent_at + make_interval(days => u.follow_up_days) > now()
-             and not exists (select from effects where tenant_id = $1 and rfc_message_id = $4)
+             and not exists (
+                 select from effects where tenant_id = $1 and (rfc_message_id in ($4, $9) or server_message_id = $4))
          order by lower(u.email) = $6 desc, u.id
          limit 1
          on conflict on constraint follow_ups_email do nothing",
@@ -154,6 +162,8 @@ pub async fn insert_own(
         email.sent_at,
         email.sender,
         email.title,
+        &email.thread,
+        email.own_id,
     )
     .execute(conn)
     .await?;
@@ -209,7 +219,14 @@ pub async fn lock_due(conn: &mut PgConnection, limit: i64) -> Result<Vec<Due>, s
             f.message_id as "message: MessageId", f.title, f.reminder as "reminder: Reminder", f.sent_at, u.timezone,
             exists (
                 select from thread_answers a
-                where a.tenant_id = f.tenant_id and a.refers_to = f.rfc_message_id and a.message_id <> f.message_id
+                where a.tenant_id = f.tenant_id and a.refers_to = any (f.thread || f.rfc_message_id)
+                    and a.message_id <> f.message_id
+                    and (a.refers_to = f.rfc_message_id
+                        or (a.sent_at > f.sent_at
+                            and not exists (
+                                select from own_messages own
+                                where own.tenant_id = a.tenant_id and own.message_id = a.message_id
+                                    and own.user_id = f.user_id)))
             ) as "is_answered!"
         from follow_ups f
         join tenants t on t.id = f.tenant_id and t.status not in ('paused', 'closed')
@@ -303,7 +320,8 @@ pub struct Ended {
     pub status: FollowUpStatus,
 }
 
-/// Ends the follow-ups of the emails that this stored one refers to: as continued if their user wrote it, else as answered.
+/// Ends the follow-ups of the emails that this stored one refers to: as continued if their user wrote it, else as answered. What
+/// somebody else wrote later to another email of the thread answers them, too.
 ///
 /// # Errors
 /// When the database refuses.
@@ -321,7 +339,12 @@ pub async fn end_by_message(
                 where own.tenant_id = $1 and own.message_id = $2 and own.user_id = f.user_id)
             then 'continued' else 'answered' end, updated_at = now()
         from thread_answers a
-        where a.tenant_id = $1 and a.message_id = $2 and f.tenant_id = $1 and f.rfc_message_id = a.refers_to
+        where a.tenant_id = $1 and a.message_id = $2 and f.tenant_id = $1
+            and (f.rfc_message_id = a.refers_to
+                or (f.thread @> array[a.refers_to] and a.sent_at > f.sent_at
+                    and not exists (
+                        select from own_messages own
+                        where own.tenant_id = $1 and own.message_id = $2 and own.user_id = f.user_id)))
             and f.message_id <> a.message_id and f.status in ('waiting', 'reminded')
         returning f.id as "id: FollowUpId", f.message_id as "message: MessageId", f.item_id as "item: InboxItemId",
             f.status as "status: FollowUpStatus"
@@ -355,6 +378,33 @@ pub async fn continue_thread(
     )
     .fetch_all(conn)
     .await
+}
+
+/// Adds an email that we sent for a user to the threads of the user's emails that wait and share one of these Message-IDs: an
+/// answer to it answers them, too.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn extend_threads(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    effect: EffectId,
+    thread: &[String],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update follow_ups f set thread = f.thread || e.rfc_message_id, updated_at = now()
+         from effects e
+         join connections c on c.tenant_id = e.tenant_id and c.id = e.connection_id
+         where e.tenant_id = $1 and e.id = $2 and e.rfc_message_id is not null and f.tenant_id = $1
+             and f.user_id = c.user_id and f.rfc_message_id <> e.rfc_message_id and f.thread && $3
+             and f.status in ('waiting', 'reminded')",
+        tenant.0,
+        effect.0,
+        thread,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Cancels a user's follow-up that waits or was reminded of; `None` if there is none.

@@ -38,18 +38,22 @@ pub async fn insert(
         "insert into own_messages (tenant_id, message_id, refers_to, answers, user_id, sent_at)
          select mail.tenant_id, mail.message_id, mail.refers_to, mail.answers, person.id,
              coalesce(mail.sent_at, now())
-         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::timestamptz[])
-             as mail (tenant_id, message_id, written_by, own_id, refers_to, answers, sent_at)
+         from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::timestamptz[])
+             as mail (tenant_id, message_id, written_by, rfc_message_id, own_id, refers_to, answers, sent_at)
          cross join lateral (
              select id from users where tenant_id = mail.tenant_id and lower(email) = mail.written_by
              union
              select user_id from connections where tenant_id = mail.tenant_id and lower(address) = mail.written_by
          ) as person
-         where not exists (select from effects where tenant_id = mail.tenant_id and rfc_message_id = mail.own_id)",
+         where not exists (
+             select from effects e
+             where e.tenant_id = mail.tenant_id
+                 and (e.rfc_message_id in (mail.rfc_message_id, mail.own_id) or e.server_message_id = mail.rfc_message_id))",
         &rows.iter().map(|(m, ..)| m.tenant.0).collect::<Vec<_>>(),
         &rows.iter().map(|(m, ..)| m.message.0).collect::<Vec<_>>(),
         &rows.iter().map(|(m, ..)| of(&m.own_answer.by)).collect::<Vec<_>>(),
         &rows.iter().map(|(m, ..)| m.own_answer.message_id.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &rows.iter().map(|(m, ..)| m.own_answer.own_id.clone()).collect::<Vec<_>>() as &[Option<String>],
         &rows.iter().map(|(_, id, _)| of(id)).collect::<Vec<_>>(),
         &rows.iter().map(|(.., answers)| *answers).collect::<Vec<_>>(),
         &rows.iter().map(|(m, ..)| m.own_answer.at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],

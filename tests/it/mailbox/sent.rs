@@ -86,6 +86,28 @@ async fn an_email_whose_answer_was_lost_is_found_where_its_server_filed_it() {
 }
 
 #[tokio::test]
+async fn an_email_whose_answer_was_lost_is_found_under_the_message_id_of_its_server() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    let _worker = app.worker().await;
+    let approval = app.written("Hello").await;
+    app.sink.misbehave([SinkFault::Stall]);
+    app.agree(&approval).await;
+    let got = arrived(&app).await;
+    let id = got.header("message-id").unwrap();
+    let renamed = got.text.replace(
+        &format!("Message-ID: {id}"),
+        "Message-ID: <1@prod.outlook.com>",
+    );
+    assert_ne!(renamed, got.text);
+    dovecot.deliver("Sent", &renamed);
+    app.sink.hang_up();
+    approval_in(&app.client, &approval, "executed").await;
+    assert_eq!(app.effect().await["status"], "succeeded");
+    assert_eq!(app.sink.received().len(), 1, "sent once");
+}
+
+#[tokio::test]
 async fn an_email_whose_answer_was_lost_and_that_nobody_filed_is_left_to_a_person() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;

@@ -12,7 +12,7 @@ use jobs::{
         DraftId,
         draft::{DraftMode, DraftStatus, OutgoingMessage, hex},
         effect::{RenderedEmail, message_id},
-        mail::deliverable,
+        mail::{OWN_ID, deliverable},
     },
     store::{
         connections::{self, StoredConnection},
@@ -269,6 +269,8 @@ fn render(
     if !outgoing.references.is_empty() {
         mail = mail.references(outgoing.references.join(" "));
     }
+    let own_id = HeaderName::new_from_ascii_str(OWN_ID);
+    mail = mail.raw_header(HeaderValue::new(own_id, id.to_owned()));
     if writer == Writer::Program {
         let name = HeaderName::new_from_ascii_str("Auto-Submitted");
         mail = mail.raw_header(HeaderValue::new(name, "auto-generated".to_owned()));
@@ -359,6 +361,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(text.matches("MIME-Version: 1.0\r\n").count(), 1, "{text}");
+        assert!(text.contains("X-Postroom-Id: <1@x.example>\r\n"), "{text}");
         assert!(text.contains("<ada@xn--bcher-kva.example>"), "{text}");
         assert!(text.contains("bob@xn--mller-kva.example"), "{text}");
         assert!(text.contains("\u{7528}\u{6237}@x.example"), "{text}");

@@ -79,6 +79,7 @@ fn id_of(bytes: &[u8]) -> Option<MessageKey> {
     Some(MessageKey {
         message_id: mail.message_id?,
         date: None,
+        is_ours: true,
     })
 }
 
@@ -132,6 +133,7 @@ pub(super) async fn look_up(
     let key = MessageKey {
         message_id: id.clone(),
         date: Some(effect.created_at),
+        is_ours: true,
     };
     let Some(mut mailbox) = providers.mailbox(connection).await? else {
         return Ok(Lookup::Unknown);

@@ -216,6 +216,7 @@ impl TriageHandler {
             message: case.message,
             own: case.correspondents.own_sender || case.mail.direction == Direction::Out,
             own_email: own_email::of(case),
+            own_copy: own_email::copy_of(&case.mail),
             ruleset_version: args.ruleset_version,
             result,
             metrics: self.metrics.clone(),

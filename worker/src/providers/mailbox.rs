@@ -57,6 +57,9 @@ pub struct MessageKey {
     /// Its `Date`, for servers that do not find it by the id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<DateTime<Utc>>,
+    /// We sent it: it bears the id in a field of our own too, because servers replace a Message-ID.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_ours: bool,
 }
 
 /// What an email is marked with.

@@ -1,7 +1,8 @@
 //! Sends email by SMTP: [`Smtp`]. An error before the end of the data means that nothing was sent; after the final dot, a
-//! missing reply leaves the result unknown. `dialogue` has the protocol.
+//! missing reply leaves the result unknown. `dialogue` has the protocol, `server_id` what a reply says of the Message-ID.
 
 mod dialogue;
+mod server_id;
 
 use super::guard::Guard;
 use super::{
@@ -18,6 +19,7 @@ use jobs::domain::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
+use server_id::server_id;
 use std::time::Duration;
 
 /// Timeout of connecting and of each command. RFC 5321 §4.5.3.2 allows minutes, but a job has five.
@@ -49,7 +51,7 @@ impl Mailer for Smtp {
         on_deferral: OnDeferral,
     ) -> Result<Value, ProviderError> {
         let mut dialogue = self.open().await?;
-        let sent = converse(&mut dialogue, mail, on_deferral).await;
+        let sent = converse(&mut dialogue, mail, (&self.server.host, on_deferral)).await;
         dialogue.quit().await;
         sent
     }
@@ -118,7 +120,7 @@ async fn log_in(dialogue: &mut Dialogue, name: &str, password: &str) -> Result<(
 async fn converse(
     dialogue: &mut Dialogue,
     mail: &RenderedEmail,
-    on_deferral: OnDeferral,
+    (host, on_deferral): (&str, OnDeferral),
 ) -> Result<Value, ProviderError> {
     let from = address(&mail.from)?;
     let mut parameters = String::new();
@@ -165,11 +167,17 @@ async fn converse(
         detail: detail.into(),
     };
     match dialogue.data(&mail.bytes).await {
-        Ok(code) => Ok(json!({
-            "accepted": accepted,
-            "refused": refused,
-            "code": code.number().to_string(),
-        })),
+        Ok((code, text)) => {
+            let mut receipt = json!({
+                "accepted": accepted,
+                "refused": refused,
+                "code": code.number().to_string(),
+            });
+            if let Some(id) = server_id(host, &text) {
+                receipt["server_message_id"] = id.into();
+            }
+            Ok(receipt)
+        }
         Err(fault @ DialogueError::Refused(_)) => Err(not_sent(fault)),
         Err(DialogueError::Unreadable) => Err(lost("the reply to the data is unreadable")),
         Err(DialogueError::Broken) => {

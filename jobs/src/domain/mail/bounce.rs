@@ -202,6 +202,17 @@ mod tests {
     }
 
     #[test]
+    fn email_that_came_back_under_another_message_id_is_named_by_ours() {
+        let renamed = String::from_utf8_lossy(DSN).replace(
+            "Message-ID: <offer-2@postroom.example>",
+            "Message-ID: <1@eu-west-1.amazonses.com>\nX-Postroom-Id: <offer-2@postroom.example>",
+        );
+        assert!(renamed.contains("amazonses"));
+        let bounce = bounce(renamed.as_bytes()).unwrap();
+        assert_eq!(bounce.message_ids, ["<offer-2@postroom.example>"]);
+    }
+
+    #[test]
     fn report_of_a_delay_or_a_delivery_is_no_bounce() {
         let text = std::str::from_utf8(DSN).unwrap();
         for action in ["delayed", "delivered", "relayed", "expanded"] {

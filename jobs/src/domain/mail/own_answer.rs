@@ -13,6 +13,8 @@ pub struct OwnAnswer {
     /// In lower case. A claim, not a fact.
     pub by: String,
     pub message_id: Option<String>,
+    /// The Message-ID that we gave it, if we sent it.
+    pub own_id: Option<String>,
     /// The email that it answers.
     pub answers: Option<String>,
     /// The others of its thread, the newest first.
@@ -39,6 +41,7 @@ impl OwnAnswer {
         refers.then(|| Self {
             by,
             message_id: mail.message_id.as_ref().map(bracketed),
+            own_id: mail.own_id(),
             answers,
             thread,
             at: mail.date,

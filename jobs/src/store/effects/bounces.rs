@@ -31,8 +31,9 @@ pub async fn sent(
         select e.id as "effect: EffectId", e.status as "status: EffectStatus", c.user_id as "owner: UserId", e.rendered
         from effects e
         join connections c on c.tenant_id = e.tenant_id and c.id = e.connection_id
-        where e.tenant_id = $1 and e.rfc_message_id = any($2) and lower(c.address) = any($3)
-        order by array_position($2, e.rfc_message_id)
+        where e.tenant_id = $1 and (e.rfc_message_id = any($2) or e.server_message_id = any($2))
+            and lower(c.address) = any($3)
+        order by least(array_position($2, e.rfc_message_id), array_position($2, e.server_message_id))
         limit 1
         "#,
         tenant.0,

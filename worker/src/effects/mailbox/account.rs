@@ -57,6 +57,7 @@ pub(super) async fn mail_reference(
         key: MessageKey {
             message_id,
             date: mail.date,
+            is_ours: false,
         },
         recipients,
         owner,

@@ -161,6 +161,7 @@ mod tests {
                 key: MessageKey {
                     message_id: "a@b.c".into(),
                     date: Some(DateTime::UNIX_EPOCH),
+                    is_ours: false,
                 },
                 change,
                 spot: MessageLocation {

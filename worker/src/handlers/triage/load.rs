@@ -182,9 +182,9 @@ async fn load_correspondents(
         Some(Err(_)) | None => false,
     };
     // Only an email of a program can be one, so that no other costs a query.
-    let own_digest = match (&mail.auto_submitted, &mail.message_id) {
-        (Some(_), Some(id)) => digests::was_sent(conn, tenant, &format!("<{id}>")).await?,
-        _ => false,
+    let own_digest = match &mail.auto_submitted {
+        Some(_) => digests::was_sent(conn, tenant, &mail.known_ids()).await?,
+        None => false,
     };
     Ok(Correspondents {
         own_digest,

@@ -26,6 +26,7 @@ use jobs::{
         follow_ups::{self, OwnEmail},
         history::{self, NewHistoryEntry},
         inbox_items, llm_checkpoints, proposed_actions,
+        thread_answers::{self, OwnCopy},
         triage_results::{self, NewTriageResult},
     },
 };
@@ -40,6 +41,8 @@ pub(super) struct TriageWrites {
     pub(super) own: bool,
     /// It may wait for an answer.
     pub(super) own_email: Option<OwnEmail>,
+    /// We sent it, and a mail server renamed it.
+    pub(super) own_copy: Option<OwnCopy>,
     pub(super) ruleset_version: i32,
     pub(super) result: TriageResult,
     pub(super) metrics: TriageMetrics,
@@ -112,6 +115,9 @@ impl TriageWrites {
     async fn follow_thread(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
         if self.own {
             supersede_drafts(conn, job, self.message).await?;
+        }
+        if let Some(copy) = &self.own_copy {
+            thread_answers::learn_server_id(conn, job.tenant, copy).await?;
         }
         end_by_email(conn, job, self.message).await?;
         match &self.own_email {

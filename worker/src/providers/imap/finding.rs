@@ -6,7 +6,7 @@ use crate::providers::{
     mailbox::{MessageKey, MessageLocation},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use jobs::domain::mail::message_id_in;
+use jobs::domain::mail::{Mail, OWN_ID, message_id_in};
 
 /// Limit of emails whose Message-ID is compared, the newest first, if a search finds more than the one.
 const MAX_CANDIDATES: usize = 500;
@@ -53,7 +53,7 @@ impl Session {
             .selected
             .as_ref()
             .map_or(0, |selected| selected.uid_validity);
-        let newest = self.newest_with(&key.message_id, found).await?;
+        let newest = self.newest_with(key, found).await?;
         Ok(newest.map(|uid| MessageLocation {
             folder: folder.to_owned(),
             uid_validity,
@@ -61,10 +61,10 @@ impl Session {
         }))
     }
 
-    /// Returns the newest of these emails that has exactly this Message-ID.
+    /// Returns the newest of these emails that has exactly this Message-ID; of an email of ours, in either field.
     async fn newest_with(
         &mut self,
-        message_id: &str,
+        key: &MessageKey,
         found: impl IntoIterator<Item = u32>,
     ) -> Result<Option<u32>, ProviderError> {
         let mut candidates: Vec<u32> = found.into_iter().collect();
@@ -73,14 +73,23 @@ impl Session {
         if candidates.is_empty() {
             return Ok(None);
         }
-        let query = "(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])";
-        let fetched = read(responses::fetch(&mut self.inner, &candidates, query)).await?;
+        let query = format!("(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID {OWN_ID})])");
+        let fetched = read(responses::fetch(&mut self.inner, &candidates, &query)).await?;
         // Read by the code that read the id of the stored email, so that both are in the same form.
-        let wanted = message_id_in(format!("Message-ID: {message_id}\n\n").as_bytes());
-        let same = fetched.iter().filter(|mail| {
-            let id = mail.header.as_deref().and_then(message_id_in);
-            id.is_some() && id == wanted
-        });
+        let id = message_id_in(format!("Message-ID: {}\n\n", key.message_id).as_bytes());
+        let Some(id) = id else {
+            return Ok(None);
+        };
+        let own_id = key.is_ours.then(|| format!("<{id}>"));
+        let is_same = |header: &[u8]| {
+            Mail::parse(header).is_ok_and(|mail| {
+                mail.message_id.as_ref() == Some(&id)
+                    || (own_id.is_some() && mail.own_id() == own_id)
+            })
+        };
+        let same = fetched
+            .iter()
+            .filter(|mail| mail.header.as_deref().is_some_and(is_same));
         Ok(same.filter_map(|mail| mail.uid).max())
     }
 }

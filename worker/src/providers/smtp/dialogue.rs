@@ -1,7 +1,7 @@
 //! An SMTP dialogue, command by command: [`Dialogue`]. Written here because lettre's client takes a reply that is not
 //! UTF-8 for a broken connection, does not know HELO, and accepts bytes that were sent before the encryption.
 //!
-//! Keeps the code of a reply and drops its text, which may quote addresses.
+//! Keeps the code of a reply and drops its text, which may quote addresses; only that of the reply to an email is looked at.
 
 use super::super::{ProviderError, imap::line::Line};
 use super::{REPLY, STEP};
@@ -142,13 +142,14 @@ impl Dialogue {
     ) -> Result<Code, DialogueError> {
         self.write(format!("{command}\r\n").as_bytes(), STEP)
             .await?;
-        self.expect(STEP, code).await
+        self.expect(STEP, code).await.map(|(code, _)| code)
     }
 
-    /// Sends an email after a 354, and reads the reply to its end.
-    pub(super) async fn data(&mut self, email: &[u8]) -> Result<Code, DialogueError> {
+    /// Sends an email after a 354, and reads the reply to its end: its code, and the text of its last line.
+    pub(super) async fn data(&mut self, email: &[u8]) -> Result<(Code, String), DialogueError> {
         self.write(&stuffed(email), REPLY).await?;
-        self.expect(REPLY, 250).await
+        let (code, mut lines) = self.expect(REPLY, 250).await?;
+        Ok((code, lines.pop().unwrap_or_default()))
     }
 
     /// Ends the dialogue. The outcome does not depend on it.
@@ -170,10 +171,14 @@ impl Dialogue {
         }
     }
 
-    async fn expect(&mut self, limit: Duration, code: u16) -> Result<Code, DialogueError> {
-        let (got, _) = self.reply(limit).await?;
+    async fn expect(
+        &mut self,
+        limit: Duration,
+        code: u16,
+    ) -> Result<(Code, Vec<String>), DialogueError> {
+        let (got, lines) = self.reply(limit).await?;
         if got.number / 100 == code / 100 {
-            Ok(got)
+            Ok((got, lines))
         } else {
             Err(DialogueError::Refused(got))
         }

@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::part::Part;
-use crate::domain::mail::{DeliveryReport, message_id};
+use crate::domain::mail::{DeliveryReport, OWN_ID, message_id};
 
 /// Reads the parts of a report; nothing of any other email.
 pub(super) fn read(message: &Part<'_>) -> DeliveryReport {
@@ -30,7 +30,10 @@ pub(super) fn read(message: &Part<'_>) -> DeliveryReport {
             {
                 let decoded = part.decoded();
                 let (fields, _) = Fields::of_message(&decoded.bytes);
-                report.returned = fields.text("message-id").and_then(|id| message_id(&id));
+                // Of an email of ours, the server may have replaced the Message-ID.
+                let named = |name: &str| fields.text(name).and_then(|id| message_id(&id));
+                let own = named(&OWN_ID.to_ascii_lowercase());
+                report.returned = own.or_else(|| named("message-id"));
             }
             _ => {}
         }
