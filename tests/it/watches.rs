@@ -3,6 +3,7 @@
 mod backfill;
 mod backfill_kills;
 mod breaks;
+mod colleagues;
 mod cuts;
 mod http;
 mod lists;

@@ -2,6 +2,7 @@
 
 pub mod backfill;
 pub mod deliver;
+pub mod readers;
 pub mod refuse;
 pub mod unread;
 

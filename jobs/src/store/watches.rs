@@ -4,6 +4,7 @@
 //! checks end by the database's clock, as those of jobs do: workers need not agree about the time.
 
 pub mod folders;
+pub mod readers;
 
 use crate::domain::{ConnectionId, UserId, watch::FolderName};
 use base::{TenantId, WorkerId};

@@ -174,6 +174,7 @@ impl TriageHandler {
                 plan,
                 content_hash: case.content_hash,
                 owner: case.owner,
+                sender: case.sender(),
                 bounced: case.bounced.clone(),
                 mode: args.mode,
                 forced: args.force,

@@ -353,6 +353,7 @@ fn fetched(source: Vec<u8>) -> Option<FetchedEmail> {
     Some(FetchedEmail {
         id: MessageId::new(),
         content_hash: mail.content_hash(),
+        sender: mail.from.as_ref().map(|from| from.addr.to_lowercase()),
         own_answer: OwnAnswer::of(&mail),
         source,
     })

@@ -1,7 +1,10 @@
 //! Emails that a worker read from a watched folder: [`deliver`] enqueues their triage and moves the folder's cursor in one
 //! transaction, so that a crash neither loses an email nor reads one twice.
 
-use super::unread::{UnreadEmail, report_emails};
+use super::{
+    readers::{KnownEmail, add_items},
+    unread::{UnreadEmail, report_emails},
+};
 use crate::{
     commands::jobs::submit_triage::same_work,
     domain::{
@@ -38,6 +41,8 @@ pub struct FetchedEmail {
     pub source: Vec<u8>,
     /// [`Mail::content_hash`](crate::domain::mail::Mail::content_hash).
     pub content_hash: [u8; 32],
+    /// In lower case.
+    pub sender: Option<String>,
     /// The thread that it belongs to, if it may be the user's own reply.
     pub own_answer: Option<OwnAnswer>,
 }
@@ -173,6 +178,7 @@ pub(super) async fn enqueue(
         .collect::<Result<_, _>>()
         .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
     let (mut rows, mut own, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    let mut known = Vec::new();
     for (email, enqueued) in emails.iter().zip(enqueue_many(conn, &jobs).await?) {
         let (id, is_new) = match enqueued {
             Ok(Enqueued::Inserted(id) | Enqueued::Replacing { job: id, .. }) => (id, true),
@@ -187,6 +193,10 @@ pub(super) async fn enqueue(
         };
         entries.push(entry(source, id, is_new));
         if !is_new {
+            known.push(KnownEmail {
+                content_hash: &email.content_hash,
+                sender: email.sender.as_deref(),
+            });
             continue;
         }
         rows.push(NewMessage {
@@ -206,6 +216,7 @@ pub(super) async fn enqueue(
     own_messages::insert(conn, &own).await?;
     thread_answers::insert(conn, &own).await?;
     audit::insert(conn, &entries).await?;
+    add_items(conn, (tenant, source.connection), known).await?;
     Ok(rows.len())
 }
 

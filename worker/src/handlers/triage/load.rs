@@ -47,6 +47,13 @@ pub(super) struct Case {
 }
 
 impl Case {
+    /// The sender's address, in lower case; empty if there is none.
+    pub(super) fn sender(&self) -> String {
+        let from = self.mail.from.as_ref();
+        from.map(|from| from.addr.to_lowercase())
+            .unwrap_or_default()
+    }
+
     /// Names the email as corrections of its judgement will.
     pub(super) fn judged_email(&self) -> JudgedEmail {
         let sender = self.mail.from.as_ref().map(|from| from.addr.as_str());

@@ -13,6 +13,7 @@ use jobs::{
         drafts::supersede_drafts,
         effects::bounce::{BouncedEmail, StoredBounce, record_bounce},
         follow_ups::end_by_email,
+        watches::readers::item_owners,
     },
     domain::{
         AuditAction, Detail, InboxItemId, MessageId, NewAuditEntry, UserId,
@@ -67,6 +68,8 @@ pub(super) struct NewFinding {
     pub(super) item: Option<NewItem>,
     pub(super) content_hash: [u8; 32],
     pub(super) owner: Option<UserId>,
+    /// In lower case; empty if the email names none.
+    pub(super) sender: String,
     /// The email of ours that this one reports as not delivered.
     pub(super) bounced: Option<BouncedEmail>,
     pub(super) mode: Mode,
@@ -83,15 +86,15 @@ pub(super) struct NewFinding {
 #[async_trait]
 impl SettleWrites for TriageWrites {
     async fn apply(&self, conn: &mut PgConnection, job: &Job) -> Result<(), sqlx::Error> {
-        let item = match &self.result {
+        let items = match &self.result {
             TriageResult::All(finding) => self.write_finding(conn, job, finding).await?,
-            TriageResult::AuditOnly(_) | TriageResult::Former { .. } => None,
+            TriageResult::AuditOnly(_) | TriageResult::Former { .. } => Vec::new(),
         };
         if !matches!(self.result, TriageResult::AuditOnly(_)) {
             self.follow_thread(conn, job).await?;
         }
         llm_checkpoints::delete_of_job(conn, job.tenant, job.lease.job).await?;
-        audit::insert(conn, &self.audit_entries(job, item)).await
+        audit::insert(conn, &self.audit_entries(job, &items)).await
     }
 
     fn committed(&self) {
@@ -131,7 +134,7 @@ impl TriageWrites {
         conn: &mut PgConnection,
         job: &Job,
         finding: &NewFinding,
-    ) -> Result<Option<InboxItemId>, sqlx::Error> {
+    ) -> Result<Vec<InboxItemId>, sqlx::Error> {
         let (tenant, id, plan) = (job.tenant, job.lease.job, &finding.plan);
         // First, because its unique key serialises two jobs that judge the same email.
         let result = NewTriageResult {
@@ -192,30 +195,13 @@ impl TriageWrites {
             history::insert(conn, tenant, &entry).await?;
         }
         match &finding.item {
-            Some(item) => {
-                let item = NewItem {
-                    job: Some(id),
-                    ..item.clone()
-                };
-                let added = inbox_items::insert(conn, tenant, &item).await?;
-                if let Some(added) = added {
-                    let entry = NewHistoryEntry {
-                        verb: HistoryVerb::Added,
-                        object_kind: ResourceKind::InboxItem,
-                        object: added.0,
-                        job: Some(id),
-                        rationale: item.title.as_str(),
-                    };
-                    history::insert_about(conn, tenant, item.owner, &entry).await?;
-                }
-                Ok(added)
-            }
-            None => Ok(None),
+            Some(item) => add_items(conn, job, finding, item).await,
+            None => Ok(Vec::new()),
         }
     }
 
     /// Builds the audit entries.
-    fn audit_entries(&self, job: &Job, item: Option<InboxItemId>) -> Vec<NewAuditEntry> {
+    fn audit_entries(&self, job: &Job, items: &[InboxItemId]) -> Vec<NewAuditEntry> {
         let entry = |action, kind, id: String, detail| {
             let mut entry = job.audit(action, kind, id).with_detail(detail);
             entry.dry_run = matches!(self.result, TriageResult::AuditOnly(_));
@@ -284,7 +270,7 @@ impl TriageWrites {
                 ));
             }
         }
-        if let Some(item) = item {
+        for item in items {
             let detail = Detail::new().word("priority", judgement.priority.as_str());
             entries.push(entry(
                 AuditAction::ItemCreated,
@@ -306,4 +292,36 @@ impl TriageWrites {
         self.metrics
             .decided(judgement.source, judgement.disposition);
     }
+}
+
+/// Adds the email to the inbox of each person whose mailbox has it.
+async fn add_items(
+    conn: &mut PgConnection,
+    job: &Job,
+    finding: &NewFinding,
+    item: &NewItem,
+) -> Result<Vec<InboxItemId>, sqlx::Error> {
+    let (tenant, id) = (job.tenant, job.lease.job);
+    let whose = (item.owner, finding.sender.as_str());
+    let mut items = Vec::new();
+    for owner in item_owners(conn, tenant, &finding.content_hash, whose).await? {
+        let item = NewItem {
+            owner,
+            job: Some(id),
+            ..item.clone()
+        };
+        let Some(added) = inbox_items::insert(conn, tenant, &item).await? else {
+            continue;
+        };
+        let entry = NewHistoryEntry {
+            verb: HistoryVerb::Added,
+            object_kind: ResourceKind::InboxItem,
+            object: added.0,
+            job: Some(id),
+            rationale: item.title.as_str(),
+        };
+        history::insert_about(conn, tenant, item.owner, &entry).await?;
+        items.push(added);
+    }
+    Ok(items)
 }
