@@ -242,6 +242,38 @@ async fn secrets_are_sealed_anew_with_the_first_key_and_then_need_no_other() {
         .expect("it opens with the new key alone");
 }
 
+#[tokio::test]
+async fn run_of_reseal_that_breaks_off_leaves_an_entry_that_says_how_many_were_sealed() {
+    const NEW: &str = "k2:AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=";
+    let (db, _api, client) = open().await;
+    assert_eq!(connect(&client, &calendar()).await.status, 201);
+    // Connections come first.
+    db.execute("alter table second_factors rename to second_factors_away")
+        .await;
+    let (url, both) = (db.url(), format!("{NEW},{KEYS}"));
+    let slug = format!("t-{}", client.tenant.0.simple());
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("CREDENTIAL_KEYS", &both),
+        ("OPERATOR_TENANT", &slug),
+    ];
+    let ended = Process::spawn("postroom-api", &["admin", "reseal"], &variables)
+        .ended()
+        .await;
+    assert!(!ended.status.success(), "{}", ended.stdout);
+    let says = "1 secret(s) were sealed anew";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    let recorded: String = db
+        .one(
+            "select string_agg(concat_ws(' ', resource_id, outcome, error_code, detail->>'secrets'), ', ' order by seq)
+             from audit_entries where action = 'secrets.resealed'",
+        )
+        .await;
+    assert_eq!(recorded, "k2 ok 1, k2 failed interrupted 1");
+    let sealed_by: String = db.one("select key_id from connections").await;
+    assert_eq!(sealed_by, "k2");
+}
+
 async fn admin_with(db: &TestDb, args: &[&str], keys: &str) -> Ended {
     let url = db.url();
     let variables = [("DATABASE_URL", url.as_str()), ("CREDENTIAL_KEYS", keys)];

@@ -6,7 +6,7 @@ use base::db::PgPool;
 use clap::Subcommand;
 use jobs::{
     commands::{
-        operators::{Operator, record_reseal},
+        operators::Operator,
         secrets::{forget_key, reseal},
     },
     secrets::KeyRing,
@@ -47,12 +47,9 @@ pub(super) async fn reseal_all(
     operator: Operator<'_>,
 ) -> anyhow::Result<()> {
     let keys = keys.context("set CREDENTIAL_KEYS to the new key and the older ones")?;
-    let done = reseal(pool, keys)
+    let done = reseal(pool, keys, operator)
         .await
-        .context("could not seal every secret anew")?;
-    record_reseal(pool, operator, keys.active(), done.sealed)
-        .await
-        .context("the secrets are sealed anew, but this could not be recorded")?;
+        .context("could not seal every secret anew; run it again")?;
     let needed = keys_in_use(pool)
         .await
         .context("could not read which keys are needed")?;

@@ -1,5 +1,5 @@
 //! What operators do to the whole installation, each change with its audit entry: pausing and resuming queues, setting
-//! and removing limits, sealing secrets anew. The HTTP API and the command line call the same functions.
+//! and removing limits. The HTTP API and the command line call the same functions.
 //!
 //! The caller decides who is an operator. The reason of a pause is stored beside the pause: the audit log takes no
 //! person's words.
@@ -145,27 +145,6 @@ pub async fn remove_limit(
     tx.commit().await?;
     wake_all(notifier);
     Ok(true)
-}
-
-/// Records that stored secrets were sealed anew with the key `key_id`, which batches of their own did.
-///
-/// # Errors
-/// If the database refuses.
-pub async fn record_reseal(
-    pool: &PgPool,
-    operator: Operator<'_>,
-    key_id: &str,
-    secrets: u64,
-) -> Result<(), sqlx::Error> {
-    let secrets = i64::try_from(secrets).unwrap_or(i64::MAX);
-    let entry = operator
-        .audit(
-            AuditAction::SecretsResealed,
-            ResourceKind::CredentialKey,
-            key_id,
-        )
-        .map(|entry| entry.with_detail(Detail::new().count("secrets", secrets)));
-    audit::insert(&mut *pool.acquire().await?, entry.as_slice()).await
 }
 
 /// Keeps the limit of a tenant that is paused or closed beside the tenant; returns whether it is.
