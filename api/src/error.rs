@@ -247,6 +247,12 @@ impl From<EnqueueError> for ApiError {
     fn from(error: EnqueueError) -> Self {
         match error {
             EnqueueError::Database(source) => source.into(),
+            error @ EnqueueError::DedupeKeyLocked(_) => Self::new(
+                Code::Conflict,
+                "The same request is still running. Repeat it in a moment.",
+            )
+            .retry_after(1)
+            .caused_by(error),
             other => Self::internal(other),
         }
     }

@@ -53,6 +53,7 @@ codes! {
     RequestTimeout "REQUEST_TIMEOUT" REQUEST_TIMEOUT "The request did not arrive in time";
     Conflict "CONFLICT" CONFLICT "The current state does not allow this";
     IdempotencyKeyInFlight "IDEMPOTENCY_KEY_IN_FLIGHT" CONFLICT "The first request with this key is still running";
+    DedupeKeyInFlight "DEDUPE_KEY_IN_FLIGHT" CONFLICT "Another request with this dedupe_key is still running";
     Gone "GONE" GONE "The resource is no longer available";
     PreconditionFailed "PRECONDITION_FAILED" PRECONDITION_FAILED "The resource was changed in the meantime";
     BodyTooLarge "BODY_TOO_LARGE" PAYLOAD_TOO_LARGE "The body is too large";

@@ -128,6 +128,7 @@ fn describe(codes: &[Code]) -> Value {
         | Code::Unavailable
         | Code::TooManyRequests
         | Code::Conflict
+        | Code::DedupeKeyInFlight
         | Code::IdempotencyKeyInFlight => Some(ResponseHeader::RetryAfter),
         _ => None,
     }));

@@ -21,19 +21,16 @@ use sqlx::PgConnection;
 /// connection's lock timeout.
 ///
 /// # Errors
-/// [`EnqueueError::KeyReused`] if the external id was used with another fingerprint.
+/// [`EnqueueError::KeyReused`] if the external id was used with another fingerprint, [`EnqueueError::DedupeKeyLocked`] if the
+/// first transaction lasts too long.
 pub async fn enqueue(conn: &mut PgConnection, job: &NewJob) -> Result<Enqueued, EnqueueError> {
     if job.dedupe.is_some() {
         return bulk::enqueue_one(conn, job).await;
     }
     if let Some(external) = &job.external {
-        let claimed = claim_key(conn, job, external)
-            .await
-            .map_err(EnqueueError::Database)?;
+        let claimed = claim_key(conn, job, external).await?;
         if !claimed {
-            let (existing, fingerprint) = find_key(conn, job, external)
-                .await
-                .map_err(EnqueueError::Database)?;
+            let (existing, fingerprint) = find_key(conn, job, external).await?;
             return if fingerprint == external.fingerprint {
                 Ok(Enqueued::Existing(existing))
             } else {
@@ -41,7 +38,7 @@ pub async fn enqueue(conn: &mut PgConnection, job: &NewJob) -> Result<Enqueued, 
             };
         }
     }
-    insert(conn, job).await.map_err(EnqueueError::Database)?;
+    insert(conn, job).await?;
     Ok(Enqueued::Inserted(job.id))
 }
 

@@ -75,7 +75,7 @@ fn route() -> Route {
     .answer::<JobBody>(200, "The job that already does or did this work")
     .headers(&[ResponseHeader::Location])
     .errors(SUBMIT_ERRORS)
-    .errors(&[Code::Gone, Code::NotAnEmail])
+    .errors(&[Code::DedupeKeyInFlight, Code::Gone, Code::NotAnEmail])
 }
 
 /// How a submission fails because of what was submitted before.
@@ -287,6 +287,12 @@ impl From<SubmitError> for ApiError {
             SubmitError::InFlight(_) => Self::new(
                 Code::IdempotencyKeyInFlight,
                 "The first request with this key is still running. Repeat it in a moment with the same key.",
+            )
+            .retry_after(1)
+            .caused_by(error),
+            SubmitError::DedupeKeyInFlight(_) => Self::new(
+                Code::DedupeKeyInFlight,
+                "Another request with this dedupe_key is still running. Repeat yours in a moment with the same key.",
             )
             .retry_after(1)
             .caused_by(error),

@@ -15,11 +15,11 @@ use uuid::Uuid;
 /// handled in their order. A conflict fails only its own job.
 ///
 /// # Errors
-/// If the database fails; then no job was inserted.
+/// If the database fails, or [`EnqueueError::DedupeKeyLocked`]; then no job was inserted.
 pub async fn enqueue_many(
     conn: &mut PgConnection,
     jobs: &[NewJob],
-) -> Result<Vec<Result<Enqueued, EnqueueError>>, sqlx::Error> {
+) -> Result<Vec<Result<Enqueued, EnqueueError>>, EnqueueError> {
     if jobs.iter().all(|job| job.dedupe.is_none()) {
         return insert_all(conn, jobs).await;
     }
@@ -36,8 +36,7 @@ pub(super) async fn enqueue_one(
     job: &NewJob,
 ) -> Result<Enqueued, EnqueueError> {
     enqueue_many(conn, std::slice::from_ref(job))
-        .await
-        .map_err(EnqueueError::Database)?
+        .await?
         .pop()
         .ok_or(EnqueueError::Database(sqlx::Error::RowNotFound))?
 }
@@ -45,7 +44,7 @@ pub(super) async fn enqueue_one(
 async fn insert_all(
     conn: &mut PgConnection,
     jobs: &[NewJob],
-) -> Result<Vec<Result<Enqueued, EnqueueError>>, sqlx::Error> {
+) -> Result<Vec<Result<Enqueued, EnqueueError>>, EnqueueError> {
     let keyed: Vec<&NewJob> = jobs.iter().filter(|job| job.external.is_some()).collect();
     let claimed = claim_keys(conn, &keyed).await?;
     let is_new = |job: &NewJob| job.external.is_none() || claimed.contains(&job.id);

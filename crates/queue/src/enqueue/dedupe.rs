@@ -6,7 +6,7 @@
 
 pub(crate) mod returning;
 
-use super::enqueued::Replaced;
+use super::enqueued::{EnqueueError, Replaced};
 use crate::{DedupePolicy, NewJob, finished::insert_finished, run::cancel};
 use base::{JobId, TenantId};
 use sqlx::PgConnection;
@@ -36,14 +36,14 @@ pub(super) struct DedupePlan<'a> {
 pub(super) async fn plan<'a>(
     conn: &mut PgConnection,
     jobs: &[&'a NewJob],
-) -> Result<DedupePlan<'a>, sqlx::Error> {
+) -> Result<DedupePlan<'a>, EnqueueError> {
     let mut plan = DedupePlan::default();
     let keys: Vec<Key<'_>> = jobs.iter().filter_map(|job| key(job)).collect();
     if keys.is_empty() {
         plan.inserted = jobs.to_vec();
         return Ok(plan);
     }
-    lock(conn, &keys).await?;
+    lock(conn, &keys).await.map_err(locked)?;
     let waiting = waiting(conn, &keys).await?;
     let mut holders: HashMap<Key<'_>, JobId> = HashMap::new();
     let mut cancelling: HashMap<Key<'_>, JobId> = HashMap::new();
@@ -136,6 +136,18 @@ pub(super) async fn lock(conn: &mut PgConnection, keys: &[Key<'_>]) -> Result<()
     .fetch_all(conn)
     .await?;
     Ok(())
+}
+
+/// Tells a wait for the lock that lasted too long from other errors: Postgres does not name an advisory lock in its own.
+fn locked(error: sqlx::Error) -> EnqueueError {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    let code = error.as_database_error().and_then(|error| error.code());
+    let waited = code.is_some_and(|code| code == LOCK_NOT_AVAILABLE);
+    if waited {
+        EnqueueError::DedupeKeyLocked(error)
+    } else {
+        EnqueueError::Database(error)
+    }
 }
 
 /// Locks and returns the waiting jobs with these keys. None of them starts before the transaction ends, so a job that is

@@ -44,10 +44,25 @@ pub enum EnqueueError {
     #[error("external id is in use for another request, by job {existing}")]
     KeyReused { existing: JobId },
     #[error("could not insert the job")]
-    Database(#[source] sqlx::Error),
+    Database(#[from] sqlx::Error),
+    /// Another transaction held the lock of the dedupe key for as long as the connection waits for locks.
+    #[error("another transaction is enqueueing a job with this dedupe key")]
+    DedupeKeyLocked(#[source] sqlx::Error),
     /// The connection broke during the commit of this job and others: they may or may not be inserted.
     #[error("could not insert a batch of jobs")]
     Batch(#[source] std::sync::Arc<sqlx::Error>),
     #[error("could not pass the job to the enqueuer")]
     Coalesce(#[from] CoalesceError),
+}
+
+/// For callers to whom it makes no difference why the database refused.
+impl From<EnqueueError> for sqlx::Error {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::Database(source) | EnqueueError::DedupeKeyLocked(source) => source,
+            other @ (EnqueueError::KeyReused { .. }
+            | EnqueueError::Batch(_)
+            | EnqueueError::Coalesce(_)) => Self::Encode(Box::new(other)),
+        }
+    }
 }

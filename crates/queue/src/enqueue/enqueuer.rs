@@ -125,7 +125,7 @@ async fn commit(
 ) -> Result<Vec<Result<Enqueued, EnqueueError>>, sqlx::Error> {
     if jobs.iter().all(bulk::is_one_statement) {
         let mut connection = context.autocommit.acquire().await?;
-        return bulk::enqueue_many(&mut connection, jobs).await;
+        return Ok(bulk::enqueue_many(&mut connection, jobs).await?);
     }
     let mut transaction = context.pool.begin().await?;
     let answers = bulk::enqueue_many(&mut transaction, jobs).await?;

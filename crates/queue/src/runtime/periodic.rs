@@ -1,7 +1,7 @@
 //! [`PeriodicJob`]: a job that is enqueued at a fixed interval, once for all workers.
 
 use super::duty::{Duty, DutyContext};
-use crate::{Dedupe, DedupePolicy, EnqueueError, NewJob, enqueue::enqueue};
+use crate::{Dedupe, DedupePolicy, NewJob, enqueue::enqueue};
 use async_trait::async_trait;
 use base::JobId;
 use std::time::Duration;
@@ -43,12 +43,7 @@ impl Duty for PeriodicJob {
             ..self.job.clone()
         };
         let mut transaction = context.pool.begin().await?;
-        enqueue(&mut transaction, &job)
-            .await
-            .map_err(|error| match error {
-                EnqueueError::Database(error) => error,
-                other => sqlx::Error::Encode(Box::new(other)),
-            })?;
+        enqueue(&mut transaction, &job).await?;
         transaction.commit().await?;
         context.notifier.job_available(job.queue);
         Ok(())

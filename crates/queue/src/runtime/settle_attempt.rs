@@ -272,7 +272,7 @@ async fn enqueue_follow_ups(
     }
     let enqueued = enqueue_many(conn, &follow_ups)
         .await
-        .map_err(TryError::Writes)?;
+        .map_err(|error| TryError::Writes(error.into()))?;
     let refused = enqueued.into_iter().find_map(Result::err);
     refused.map_or(Ok(()), |error| Err(TryError::FollowUps(error)))
 }

@@ -17,9 +17,7 @@ use crate::{
         inbox_items,
     },
 };
-use queue::{
-    EnqueueError, ExternalId, JobKind, NewJob, enqueue::enqueue, signals::notifier::Notifier,
-};
+use queue::{ExternalId, JobKind, NewJob, enqueue::enqueue, signals::notifier::Notifier};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
@@ -105,11 +103,8 @@ async fn enqueue_draft(conn: &mut PgConnection, due: &Due) -> Result<(), sqlx::E
         ..NewJob::of::<DraftGenerate>(due.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
     };
-    match enqueue(conn, &job).await {
-        Ok(_) => Ok(()),
-        Err(EnqueueError::Database(error)) => Err(error),
-        Err(error) => Err(sqlx::Error::Encode(Box::new(error))),
-    }
+    enqueue(conn, &job).await?;
+    Ok(())
 }
 
 fn entry(due: &Due, status: FollowUpStatus) -> NewAuditEntry {

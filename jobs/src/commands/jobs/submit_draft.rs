@@ -14,7 +14,7 @@ use crate::{
 use base::{JobId, telemetry};
 use chrono::{DateTime, Utc};
 use queue::{
-    EnqueueError, Enqueued, ExternalId, JobKind, JobView, NewJob, Replaced, enqueue::enqueue,
+    Enqueued, ExternalId, JobKind, JobView, NewJob, Replaced, enqueue::enqueue,
     signals::notifier::Notifier, view,
 };
 use sha2::{Digest, Sha256};
@@ -159,16 +159,7 @@ async fn insert(
                 .ok_or(SubmitError::Purged { job: existing })?;
             Ok((view, SubmitOutcome::Existing))
         }
-        Err(error) => Err(refused(error).into()),
-    }
-}
-
-fn refused(error: EnqueueError) -> SubmitError {
-    match error {
-        EnqueueError::KeyReused { existing } => SubmitError::ExternalIdReused { existing },
-        EnqueueError::Database(source) => source.into(),
-        EnqueueError::Batch(source) => sqlx::Error::Protocol(source.to_string()).into(),
-        EnqueueError::Coalesce(source) => source.into(),
+        Err(error) => Err(SubmitError::from(error).into()),
     }
 }
 

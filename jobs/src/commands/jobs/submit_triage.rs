@@ -26,7 +26,7 @@ use crate::{
 use base::{JobId, TenantId, telemetry};
 use chrono::{DateTime, Utc};
 use queue::{
-    Dedupe, ExternalId, JobKind, JobView, Replaced, coalesce::CoalesceError,
+    Dedupe, EnqueueError, ExternalId, JobKind, JobView, Replaced, coalesce::CoalesceError,
     enqueue::dedupe::SUPERSEDED,
 };
 use sha2::{Digest, Sha256};
@@ -121,6 +121,8 @@ pub enum SubmitError {
     KeyReused,
     #[error("the first request with this key, or for this work, has not ended yet")]
     InFlight(#[source] sqlx::Error),
+    #[error("another request with this dedupe key has not ended yet")]
+    DedupeKeyInFlight(#[source] sqlx::Error),
     #[error("the external id names other work, done by job {existing}")]
     ExternalIdReused { existing: JobId },
     /// The work was done so long ago that its result is no longer kept.
@@ -220,6 +222,18 @@ impl From<sqlx::Error> for SubmitError {
             Self::InFlight(source)
         } else {
             Self::Database(source)
+        }
+    }
+}
+
+impl From<EnqueueError> for SubmitError {
+    fn from(error: EnqueueError) -> Self {
+        match error {
+            EnqueueError::KeyReused { existing } => Self::ExternalIdReused { existing },
+            EnqueueError::Database(source) => source.into(),
+            EnqueueError::DedupeKeyLocked(source) => Self::DedupeKeyInFlight(source),
+            EnqueueError::Batch(source) => sqlx::Error::Protocol(source.to_string()).into(),
+            EnqueueError::Coalesce(source) => source.into(),
         }
     }
 }

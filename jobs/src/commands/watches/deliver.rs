@@ -186,10 +186,7 @@ pub(super) async fn enqueue(
             Ok(Enqueued::Existing(id)) | Err(EnqueueError::KeyReused { existing: id }) => {
                 (id, false)
             }
-            Err(EnqueueError::Database(error)) => return Err(error),
-            Err(error @ (EnqueueError::Batch(_) | EnqueueError::Coalesce(_))) => {
-                return Err(sqlx::Error::Encode(Box::new(error)));
-            }
+            Err(error) => return Err(error.into()),
         };
         entries.push(entry(source, id, is_new));
         if !is_new {

@@ -47,6 +47,7 @@ pub(super) fn route() -> Route {
     .query::<NoQuery>()
     .body::<BatchBody>(JSON)
     .answer::<BatchResult>(207, "The result of each item, in their order")
+    .errors(&[Code::DedupeKeyInFlight])
 }
 
 /// Up to 100 emails. The request's `Idempotency-Key` covers them all.

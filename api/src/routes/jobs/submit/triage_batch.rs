@@ -37,7 +37,7 @@ pub(super) fn route() -> Route {
     )
     .headers(&[ResponseHeader::Location])
     .errors(SUBMIT_ERRORS)
-    .errors(&[Code::Gone, Code::NotAnEmail])
+    .errors(&[Code::DedupeKeyInFlight, Code::Gone, Code::NotAnEmail])
 }
 
 async fn submit(

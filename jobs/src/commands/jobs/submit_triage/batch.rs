@@ -29,7 +29,7 @@ pub(super) async fn submit_all(
     pool: &PgPool,
     requests: &[SubmitTriage],
     answer_of: AnswerOf,
-) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
+) -> Result<Vec<Result<Submitted, SubmitError>>, SubmitError> {
     let mut tx = pool.begin().await?;
     let works = plan(&mut tx, requests, None, answer_of).await?.works;
     let keys: Vec<_> = requests
@@ -57,7 +57,7 @@ pub(super) async fn submit_all(
             } else {
                 replayed.next()
             };
-            next.ok_or(sqlx::Error::RowNotFound)
+            next.ok_or_else(|| sqlx::Error::RowNotFound.into())
         })
         .collect()
 }
@@ -91,7 +91,7 @@ async fn submit_claimed(
     conn: &mut PgConnection,
     works: Vec<Work<'_>>,
     answer_of: AnswerOf,
-) -> Result<Vec<Result<Submitted, SubmitError>>, sqlx::Error> {
+) -> Result<Vec<Result<Submitted, SubmitError>>, SubmitError> {
     let keys: Vec<RequestKey<'_>> = works.iter().map(|work| work.request.key()).collect();
     let (done, entries) = perform(conn, works, answer_of).await?;
     let done: Vec<_> = done
@@ -181,7 +181,7 @@ pub(super) async fn perform(
     conn: &mut PgConnection,
     works: Vec<Work<'_>>,
     answer_of: AnswerOf,
-) -> Result<(Vec<Done>, Vec<NewAuditEntry>), sqlx::Error> {
+) -> Result<(Vec<Done>, Vec<NewAuditEntry>), SubmitError> {
     let (mut jobs, mut rest) = (Vec::new(), Vec::new());
     for work in works {
         jobs.push(work.job);
@@ -195,14 +195,11 @@ pub(super) async fn perform(
             Ok(Enqueued::Inserted(id)) => (SubmitOutcome::Inserted, id, Replaced::default()),
             Ok(Enqueued::Replacing { job, replaced }) => (SubmitOutcome::Inserted, job, replaced),
             Ok(Enqueued::Existing(id)) => (SubmitOutcome::Existing, id, Replaced::default()),
-            Err(EnqueueError::KeyReused { existing }) => {
-                done.push(Err(SubmitError::ExternalIdReused { existing }));
+            Err(refused @ EnqueueError::KeyReused { .. }) => {
+                done.push(Err(refused.into()));
                 continue;
             }
-            Err(EnqueueError::Database(source)) => return Err(source),
-            Err(error @ (EnqueueError::Batch(_) | EnqueueError::Coalesce(_))) => {
-                return Err(sqlx::Error::Encode(Box::new(error)));
-            }
+            Err(error) => return Err(error.into()),
         };
         let answer = if how == SubmitOutcome::Inserted {
             stored.push(NewMessage {

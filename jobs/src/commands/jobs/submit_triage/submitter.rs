@@ -165,7 +165,7 @@ async fn submit_one(tools: &Tools, request: SubmitTriage) -> SubmitResult {
     let requests = [request];
     let answer = match submit_all(&tools.pool, &requests, tools.answer_of).await {
         Ok(mut answers) => answers.remove(0),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     };
     announce_all(&tools.notifier, &requests, std::slice::from_ref(&answer));
     answer
