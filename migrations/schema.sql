@@ -601,6 +601,20 @@ as $function$
     where j.tenant_id = of_tenant and j.kind = 'action.execute'
 $function$;
 
+create or replace function owners_decided_by(of_tenant uuid, reader uuid)
+ returns setof uuid
+ language sql
+ stable rows 10
+as $function$
+    select '00000000-0000-0000-0000-000000000000'::uuid
+    union
+    select reader where reader is not null
+    union
+    select user_id from delegations where tenant_id = of_tenant and delegate_id = reader
+    union
+    select id from users where tenant_id = of_tenant and status <> 'active' and reader is not null
+$function$;
+
 create or replace function refuse_change()
  returns trigger
  language plpgsql
@@ -619,6 +633,17 @@ begin
         return old;
     end if;
     raise exception 'rows of % are append-only', tg_table_name using errcode = 'restrict_violation';
+end $function$;
+
+create or replace function set_approval_owner()
+ returns trigger
+ language plpgsql
+ set search_path to 'pg_catalog', 'public'
+as $function$
+begin
+    update approvals set owner_id = new.user_id
+        where tenant_id = new.tenant_id and id = new.approval_id and owner_id is distinct from new.user_id;
+    return null;
 end $function$;
 
 create or replace function settle_succeeded(tenants uuid[], ids uuid[], attempts integer[], workers uuid[], outputs jsonb[])
@@ -922,6 +947,7 @@ create table users (
     constraint users_status_check check (status in ('active', 'suspended', 'deleted'))
 );
 create unique index users_email_key on users (tenant_id, lower(email));
+create index users_inactive on users (tenant_id, id) where (status <> 'active');
 create index users_next_digest on users (next_digest_at) where (next_digest_at is not null);
 
 create table invites (
@@ -1254,6 +1280,7 @@ create table approvals (
     requested_by uuid,
     edited_by uuid,
     key_creator uuid,
+    owner_id uuid,
     constraint approvals_pkey primary key (tenant_id, id),
     constraint approvals_tenant_id_fkey foreign key (tenant_id) references tenants(id),
     constraint approvals_confidence_check check ((confidence >= (0)::float8) and (confidence <= (1)::float8)),
@@ -1268,6 +1295,8 @@ create index approvals_in_progress on approvals (decided_at) where (status in ('
     'undoing'));
 create index approvals_kept on approvals (tenant_id, created_at) where (payload <> '{}'::jsonb);
 create index approvals_open on approvals (tenant_id, created_at, id) where (status = 'proposed');
+create index approvals_owner on approvals (tenant_id, coalesce(owner_id, '00000000-0000-0000-0000-000000000000'::uuid),
+    id);
 
 create table proposed_actions (
     tenant_id uuid not null,
@@ -1400,8 +1429,11 @@ create table drafts (
 );
 create index drafts_approval on drafts (tenant_id, approval_id);
 create index drafts_message on drafts (tenant_id, message_id) where (message_id is not null);
+create index drafts_owner on drafts (tenant_id, coalesce(user_id, '00000000-0000-0000-0000-000000000000'::uuid), id);
 create index drafts_unsent on drafts (tenant_id) where (status in ('ready', 'approved', 'scheduled', 'sending',
     'send_failed'));
+create trigger drafts_approval_owner after insert or update of approval_id, user_id on drafts for each row execute
+    function set_approval_owner();
 
 create table draft_versions (
     tenant_id uuid not null,
@@ -1749,7 +1781,8 @@ create table api_keys (
         <= 20)),
     constraint api_keys_name_check check ((length(name) >= 1) and (length(name) <= 100)),
     constraint api_keys_scopes_known check ((cardinality(scopes) > 0) and (scopes <@ array['jobs:read', 'jobs:write',
-        'rules:read', 'rules:write', 'approvals:read', 'records:read', 'records:write', 'history:read', 'audit:read']))
+        'rules:read', 'rules:write', 'approvals:read', 'approvals:read_all', 'records:read', 'records:write',
+        'history:read', 'audit:read']))
 ) with (
     fillfactor = 80
 );
@@ -1797,6 +1830,7 @@ create table delegations (
     constraint delegations_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
     constraint delegations_check check (user_id <> delegate_id)
 );
+create index delegations_delegate on delegations (tenant_id, delegate_id);
 
 -- Seals over the audit log: each covers the entries of a tenant between its predecessor's last and its own last.
 create table audit_seals (

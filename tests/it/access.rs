@@ -1,5 +1,6 @@
 //! The authorisation matrix: every operation of the OpenAPI document against every kind of caller.
 
+mod colleagues;
 mod expected;
 
 use crate::actions::sending::KEYS;

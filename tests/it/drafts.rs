@@ -4,6 +4,7 @@ mod accounts;
 pub(crate) mod generated;
 mod original;
 mod overtaken;
+mod readers;
 mod remembered;
 pub(crate) mod seed;
 mod store;

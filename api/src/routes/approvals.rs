@@ -21,14 +21,17 @@ use jobs::{
         session::Scope,
     },
     kinds::triage::rounded,
-    store::{
-        approvals::{self, ApprovalFilter, StoredApproval},
-        blocks::books_for_another,
+    store::approvals::{
+        StoredApproval,
+        read::{self, ApprovalFilter},
     },
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// Of the routes that show approvals.
+const WHO_READS: &str = "That of another user's draft exists for you only if you may decide it, or with the scope `approvals:read_all`.";
 
 pub fn routes() -> Vec<Route> {
     let read = [
@@ -40,6 +43,7 @@ pub fn routes() -> Vec<Route> {
             list,
         )
         .summary("List the approvals, newest first")
+        .description(WHO_READS)
         .paged::<ApprovalsQuery>()
         .answer::<PagedList<Approval>>(200, "A page of approvals"),
         Route::new(
@@ -50,6 +54,7 @@ pub fn routes() -> Vec<Route> {
             get,
         )
         .summary("Get an approval")
+        .description(WHO_READS)
         .versioned::<Approval>(200, "The approval"),
     ];
     read.into_iter().chain(decide::routes()).collect()
@@ -135,8 +140,8 @@ async fn list(
     };
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(ApprovalId);
-    let whose = (session.tenant, session.person());
-    let found = approvals::list(&mut conn, whose, &filter, before, page.rows()).await?;
+    let whose = (session.tenant, session.reader());
+    let found = read::list(&mut conn, whose, &filter, before, page.rows()).await?;
     Ok(page.list(found, |approval| approval.id.0))
 }
 
@@ -146,10 +151,7 @@ async fn get(
     Id(id): Id<ApprovalId>,
 ) -> Result<Versioned<Approval>, ApiError> {
     let mut conn = app.pool.acquire().await?;
-    if books_for_another(&mut conn, session.tenant, id, session.person()).await? {
-        return Err(ApiError::not_found());
-    }
-    approvals::find(&mut conn, session.tenant, id)
+    read::find(&mut conn, (session.tenant, session.reader()), id)
         .await?
         .map(|approval| Versioned(approval.into()))
         .ok_or_else(ApiError::not_found)

@@ -22,7 +22,10 @@ use jobs::{
     },
     store::{
         draft_versions,
-        drafts::{self, DraftFilter, StoredDraft},
+        drafts::{
+            StoredDraft,
+            read::{self, DraftFilter},
+        },
     },
 };
 use schemars::JsonSchema;
@@ -37,6 +40,9 @@ pub(in crate::routes) fn not_yours() -> ApiError {
     )
 }
 
+/// Of the routes that show drafts.
+const WHO_READS: &str = "Another user's draft exists for you only if you may decide it, or with the scope `approvals:read_all`.";
+
 pub fn routes() -> Vec<Route> {
     let read = [
         Route::new(
@@ -47,6 +53,7 @@ pub fn routes() -> Vec<Route> {
             list,
         )
         .summary("List the drafts, newest first")
+        .description(WHO_READS)
         .paged::<DraftsQuery>()
         .answer::<PagedList<Draft>>(200, "A page of drafts, without their texts"),
         Route::new(
@@ -57,6 +64,7 @@ pub fn routes() -> Vec<Route> {
             get,
         )
         .summary("Get a draft with its newest version")
+        .description(WHO_READS)
         .versioned::<DraftDetail>(200, "The draft"),
     ];
     read.into_iter()
@@ -120,7 +128,8 @@ async fn list(
     };
     let mut conn = app.pool.acquire().await?;
     let before = page.after.map(DraftId);
-    let found = drafts::list(&mut conn, session.tenant, filter, before, page.rows()).await?;
+    let whose = (session.tenant, session.reader());
+    let found = read::list(&mut conn, whose, filter, before, page.rows()).await?;
     Ok(page.list(found, |draft| draft.id.0))
 }
 
@@ -130,7 +139,7 @@ async fn get(
     Id(id): Id<DraftId>,
 ) -> Result<Versioned<DraftDetail>, ApiError> {
     let mut conn = app.pool.acquire().await?;
-    let draft = drafts::find(&mut conn, session.tenant, id)
+    let draft = read::find(&mut conn, (session.tenant, session.reader()), id)
         .await?
         .ok_or_else(ApiError::not_found)?;
     let newest = draft_versions::find(&mut conn, session.tenant, id, draft.version)

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use jobs::{
     commands::effects::reconcile::{ResolveError, resolve},
     domain::{ApprovalId, EffectId, action::ActionType, effect::EffectStatus, session::Scope},
-    store::effects::{self, StoredEffect},
+    store::effects::{StoredEffect, read},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub fn routes() -> Vec<Route> {
             get,
         )
         .summary("Get an effect")
-        .description("An effect is something that was done outside Postroom, such as an email that was sent.")
+        .description("An effect is something that was done outside Postroom, such as an email that was sent. That of an approval that you may not read does not exist for you.")
         .answer::<Effect>(200, "The effect"),
         Route::new(
             Method::POST,
@@ -75,7 +75,7 @@ async fn get(
     Id(id): Id<EffectId>,
 ) -> Result<Json<Effect>, ApiError> {
     let mut conn = app.pool.acquire().await?;
-    let found = effects::find(&mut conn, session.tenant, id).await?;
+    let found = read::find(&mut conn, (session.tenant, session.reader()), id).await?;
     found
         .map(|effect| Json(effect.into()))
         .ok_or_else(ApiError::not_found)

@@ -25,6 +25,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/v1/history", "list_history", access, list)
             .summary("List what was decided and done, newest first")
+            .description("Without that of drafts and approvals that you may not read.")
             .paged::<HistoryQuery>()
             .answer::<PagedList<HistoryItem>>(200, "A page of the history"),
     ]
@@ -70,9 +71,9 @@ async fn list(
         verb: filter.verb,
         since: filter.since.map(Moment::utc),
     };
-    let (tenant, user) = (session.tenant, session.user);
+    let whose = (session.tenant, session.user, session.reader());
     let mut conn = app.pool.acquire().await?;
-    let found = history::list(&mut conn, tenant, user, &filter, page.after, page.rows()).await?;
+    let found = history::list(&mut conn, whose, &filter, page.after, page.rows()).await?;
     Ok(page.list(found, |entry| entry.id))
 }
 

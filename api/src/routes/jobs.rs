@@ -17,12 +17,8 @@ pub(crate) use retry::RetriedJobs;
 use crate::{App, error::ApiError, route_table::Route};
 use base::JobId;
 use chrono::{DateTime, Utc};
-use jobs::{domain::Session, kinds::JobOutput};
-use queue::{
-    JobError, JobState, JobView,
-    run::progress::Progress,
-    view::{self, Children},
-};
+use jobs::{commands::jobs::read, domain::Session, kinds::JobOutput};
+use queue::{JobError, JobState, JobView, run::progress::Progress, view::Children};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -62,7 +58,7 @@ pub(crate) struct JobBody {
     run_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
-    /// The result of a job that succeeded.
+    /// The result of a job that succeeded; null too if it has the words of a draft that you may not read.
     #[schemars(with = "Option<JobOutput>")]
     output: Option<Value>,
     /// Why it was discarded, or why its last attempt failed.
@@ -182,7 +178,7 @@ fn path(job: JobId) -> String {
 
 async fn find(app: &App, session: &Session, id: JobId) -> Result<JobView, ApiError> {
     let mut conn = app.pool.acquire().await?;
-    view::find(&mut conn, session.tenant, id)
+    read::find(&mut conn, session, id)
         .await?
         .ok_or_else(ApiError::not_found)
 }

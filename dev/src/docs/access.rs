@@ -28,6 +28,12 @@ second factor type a code with it.
 With the setting `require_second_factor`, users without one can call only what needs `sessions:own`; everything else answers
 `ENROLMENT_REQUIRED`. API keys are not concerned.
 
+A draft is read and decided by the person whose mailbox it is, and by those whom that person, an owner or an admin lets
+([api-guide.md](api-guide.md#approvals)); one that is nobody's by everybody. The same holds for its versions, its approval, the
+history of both, the effect of sending it, and the output of the jobs that wrote or sent it. `approvals:read_all` opens no
+operation: with it, the operations of `approvals:read`, `history:read` and `jobs:read` show all of these of other users too.
+To everybody else they do not exist, as what belongs to another tenant.
+
 While a tenant is paused it can be read, and every other request answers `TENANT_PAUSED`. With the setting `four_eyes`,
 nobody approves an action that they asked for themselves or were the last to change.
 ";
@@ -57,10 +63,11 @@ nobody approves an action that they asked for themselves or were the last to cha
             .filter(|operation| needs(operation, scope))
             .map(name)
             .collect();
-        [
-            format!("`{}`", scope.as_str()),
-            code_list(names.iter().map(String::as_str)),
-        ]
+        let opened = match names.as_slice() {
+            [] => "none of its own".to_owned(),
+            names => code_list(names.iter().map(String::as_str)),
+        };
+        [format!("`{}`", scope.as_str()), opened]
     });
     text.push_str(&table(["scope", "operations"], opened));
     text

@@ -1,6 +1,7 @@
-//! Jobs: submitted, cancelled, retried, audited.
+//! Jobs: submitted, read, cancelled, retried, audited.
 
 pub mod cancel;
+pub mod read;
 pub mod recorder;
 pub mod retry;
 pub mod submit_action;

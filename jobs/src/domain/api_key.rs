@@ -29,6 +29,8 @@ str_enum! {
         RulesRead = "rules:read",
         RulesWrite = "rules:write",
         ApprovalsRead = "approvals:read",
+        /// Reads the drafts of all users, beside what the other permissions open.
+        ApprovalsReadAll = "approvals:read_all",
         RecordsRead = "records:read",
         RecordsWrite = "records:write",
         HistoryRead = "history:read",
@@ -45,6 +47,7 @@ impl KeyScope {
             Self::RulesRead => Scope::RulesRead,
             Self::RulesWrite => Scope::RulesWrite,
             Self::ApprovalsRead => Scope::ApprovalsRead,
+            Self::ApprovalsReadAll => Scope::ApprovalsReadAll,
             Self::RecordsRead => Scope::RecordsRead,
             Self::RecordsWrite => Scope::RecordsWrite,
             Self::HistoryRead => Scope::HistoryRead,

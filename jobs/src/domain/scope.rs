@@ -10,6 +10,8 @@ pub enum Scope {
     RulesRead,
     RulesWrite,
     ApprovalsRead,
+    /// Reading the drafts of other users too, with what belongs to them: see [`super::session::Reader`].
+    ApprovalsReadAll,
     /// Approving, editing, rejecting, and taking any of it back.
     ApprovalsDecide,
     /// The user's own accounts at providers.
@@ -38,13 +40,14 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::OwnSessions,
         Self::JobsRead,
         Self::JobsWrite,
         Self::RulesRead,
         Self::RulesWrite,
         Self::ApprovalsRead,
+        Self::ApprovalsReadAll,
         Self::ApprovalsDecide,
         Self::ConnectionsOwn,
         Self::SettingsWrite,
@@ -72,6 +75,7 @@ impl Scope {
             Self::RulesRead => "rules:read",
             Self::RulesWrite => "rules:write",
             Self::ApprovalsRead => "approvals:read",
+            Self::ApprovalsReadAll => "approvals:read_all",
             Self::ApprovalsDecide => "approvals:decide",
             Self::ConnectionsOwn => "connections:own",
             Self::SettingsWrite => "settings:write",

@@ -45,6 +45,15 @@ pub enum Caller {
     ApiKey(KeyScopes),
 }
 
+/// Whose drafts a request reads, with their approvals and what belongs to these: without `reads_all` those that its user may
+/// decide, and those that are nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// `None` for an API key.
+    pub person: Option<UserId>,
+    pub reads_all: bool,
+}
+
 impl Session {
     /// Returns the client's id of the request, for a job that it enqueues.
     pub fn client_request(&self) -> Option<String> {
@@ -71,6 +80,14 @@ impl Session {
         match self.caller {
             Caller::User(_) => Some(self.user),
             Caller::ApiKey(_) => None,
+        }
+    }
+
+    /// Returns whose drafts the request may read.
+    pub fn reader(&self) -> Reader {
+        Reader {
+            person: self.person(),
+            reads_all: self.may(Scope::ApprovalsReadAll),
         }
     }
 
@@ -209,7 +226,9 @@ impl Role {
             }
             // A person who chooses the provider can log in as anybody.
             Scope::IdentityManage => matches!(self, Owner),
-            Scope::AuditRead => matches!(self, Owner | Admin | Auditor),
+            Scope::AuditRead | Scope::ApprovalsReadAll => {
+                matches!(self, Owner | Admin | Auditor)
+            }
             Scope::OperatorsRead | Scope::OperatorsWrite => {
                 matches!(self, Owner | Admin | Operator)
             }
@@ -261,7 +280,10 @@ mod tests {
         ] {
             assert!(!Role::Auditor.carries(scope));
         }
-        assert!(Role::Auditor.carries(Scope::AuditRead));
+        assert!(
+            Role::Auditor.carries(Scope::AuditRead)
+                && Role::Auditor.carries(Scope::ApprovalsReadAll)
+        );
         assert!(
             !Role::Operator.carries(Scope::AuditRead) && !Role::Member.carries(Scope::AuditRead)
         );

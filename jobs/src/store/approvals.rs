@@ -1,4 +1,6 @@
-//! `approvals`: proposals that a person decides, and the decisions.
+//! `approvals`: proposals that a person decides, and the decisions. What a request may read of them is in [`read`].
+
+pub mod read;
 
 use crate::domain::{
     ApprovalId, MessageId, UserId,
@@ -81,6 +83,8 @@ pub struct StoredApproval {
     pub confidence: f32,
     /// The job that proposed it.
     pub job: JobId,
+    /// The person whose draft it sends; none if every user of the tenant decides it.
+    pub owner: Option<UserId>,
     /// The user who asked for it; none if a triage or an API key did.
     pub requested_by: Option<UserId>,
     /// The user who created the API key that asked for it.
@@ -105,13 +109,6 @@ pub struct StoredApproval {
     pub subject: Option<String>,
 }
 
-/// Filters for [`list`].
-#[derive(Clone, Debug, Default)]
-pub struct ApprovalFilter {
-    pub kind: Option<String>,
-    pub status: Option<Status>,
-}
-
 /// Selects the row with this id; `$lock` ends the statement.
 macro_rules! stored_approval {
     ($lock:literal, $tenant:ident, $id:ident) => {
@@ -120,7 +117,8 @@ macro_rules! stored_approval {
             r#"
         select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
             risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
-            requested_by as "requested_by: UserId", key_creator as "key_creator: UserId", edited_by as "edited_by: UserId",
+            owner_id as "owner: UserId", requested_by as "requested_by: UserId", key_creator as "key_creator: UserId",
+            edited_by as "edited_by: UserId",
             decided_by as "decided_by: UserId", decided_at, execution_job_id as "execution_job: JobId", executed_at,
             failure_code, failure_message, expires_at,
             expires_at <= now() as "expired!", created_at, about.message as "message: MessageId", sender as "sender?",
@@ -163,6 +161,25 @@ pub async fn lock(
         .await
 }
 
+/// Finds the person whose draft the approval sends.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn owner_of(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    id: ApprovalId,
+) -> Result<Option<UserId>, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        r#"select owner_id as "owner: UserId" from approvals where tenant_id = $1 and id = $2"#,
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.flatten())
+}
+
 /// Lists the approvals of a job that wait for a decision.
 ///
 /// # Errors
@@ -178,52 +195,6 @@ pub async fn undecided_of_job(
            order by created_at, id"#,
         tenant.0,
         job.0,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Lists approvals, newest first, starting after `before`. Those that book a block of another user than `viewer` are left out.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn list(
-    conn: &mut PgConnection,
-    (tenant, viewer): (TenantId, Option<UserId>),
-    filter: &ApprovalFilter,
-    before: Option<ApprovalId>,
-    limit: i64,
-) -> Result<Vec<StoredApproval>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredApproval,
-        r#"
-        select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
-            risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
-            requested_by as "requested_by: UserId", key_creator as "key_creator: UserId", edited_by as "edited_by: UserId",
-            decided_by as "decided_by: UserId", decided_at, execution_job_id as "execution_job: JobId", executed_at,
-            failure_code, failure_message, expires_at,
-            expires_at <= now() as "expired!", created_at, about.message as "message: MessageId", sender as "sender?",
-            subject as "subject?"
-        from approvals
-        cross join lateral (select (payload #>> '{source_ids,email_message_id}')::uuid as message) about
-        left join lateral (
-            select sender, subject from triage_results
-            where tenant_id = $1 and message_id = about.message
-            order by triage_results.created_at desc, triage_results.job_id desc limit 1) email on true
-        where tenant_id = $1 and ($2::text is null or kind = $2) and ($3::text is null or status = $3)
-            and ($4::uuid is null or id < $4)
-            and not exists (
-                select from blocks b
-                where b.tenant_id = $1 and b.approval_id = approvals.id and b.user_id is distinct from $6::uuid)
-        order by id desc
-        limit $5
-        "#,
-        tenant.0,
-        filter.kind.as_deref(),
-        filter.status.map(Status::as_str),
-        before.map(|id| id.0),
-        limit,
-        viewer.map(|user| user.0),
     )
     .fetch_all(conn)
     .await

@@ -266,10 +266,7 @@ pub async fn decisions(
         with open as (
             select a.id, a.title from approvals a
             where a.tenant_id = $1 and a.status = 'proposed' and a.expires_at > now()
-                and not exists (
-                    select from drafts d
-                    where d.tenant_id = $1 and d.approval_id = a.id and d.user_id is distinct from $2
-                        and d.user_id is not null))
+                and (a.owner_id is null or a.owner_id = $2))
         select count(*) as "count!",
             coalesce((select array_agg(first.title order by first.id) from (
                 select id, title from open order by id limit $3) first), '{}') as "titles!"

@@ -1,4 +1,8 @@
-//! `drafts`: messages that are written for users. Their content is in `draft_versions`.
+//! `drafts`: messages that are written for users. Their content is in `draft_versions`. What a request may read of them is in
+//! [`read`].
+
+pub mod outputs;
+pub mod read;
 
 use super::own_messages::SupersededDraft;
 use crate::domain::{
@@ -37,13 +41,6 @@ pub struct StoredDraft {
     pub approval: ApprovalId,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-}
-
-/// Filters for [`list`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DraftFilter {
-    pub status: Option<DraftStatus>,
-    pub message: Option<MessageId>,
 }
 
 /// Inserts a draft; its approval must exist.
@@ -118,39 +115,6 @@ pub async fn lock(
         id.0,
     )
     .fetch_optional(conn)
-    .await
-}
-
-/// Lists drafts, newest first, starting after `before`.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn list(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    filter: DraftFilter,
-    before: Option<DraftId>,
-    limit: i64,
-) -> Result<Vec<StoredDraft>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredDraft,
-        r#"
-        select id as "id: DraftId", mode as "mode: DraftMode", message_id as "message: MessageId",
-            user_id as "user: UserId", status as "status: DraftStatus", version,
-            approval_id as "approval: ApprovalId", created_at, updated_at
-        from drafts
-        where tenant_id = $1 and ($2::text is null or status = $2) and ($3::uuid is null or message_id = $3)
-            and ($4::uuid is null or id < $4)
-        order by id desc
-        limit $5
-        "#,
-        tenant.0,
-        filter.status.map(DraftStatus::as_str),
-        filter.message.map(|id| id.0),
-        before.map(|id| id.0),
-        limit,
-    )
-    .fetch_all(conn)
     .await
 }
 

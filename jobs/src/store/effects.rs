@@ -2,6 +2,7 @@
 
 pub mod bounces;
 pub mod by_key;
+pub mod read;
 mod sending;
 
 pub use sending::{LockedConnection, begin, limited_until, lock_connection};

@@ -24,7 +24,7 @@ const AUDIT_BATCH_COLUMNS: &str = "tenant_id, id, worker_id, entries, job_ids, a
 
 /// Functions that the statements call. PUBLIC may execute them by default, but a database may be stricter.
 const FUNCTIONS: &str = "claim_jobs, claim_jobs_after, start_jobs, settle_succeeded, finish_succeeded, audit_entries_of, \
-    forget_old_emails, forget_old_writings";
+    forget_old_emails, forget_old_writings, owners_decided_by";
 
 /// Tables of the migrations, which the service only reads.
 const READ_ONLY: &str = "_sqlx_migrations, schema_compatibility";

@@ -7,7 +7,10 @@ use jobs::{
     domain::draft::{DraftStatus, Origin},
     store::{
         draft_versions,
-        drafts::{self, DraftFilter},
+        drafts::{
+            self,
+            read::{self, DraftFilter},
+        },
     },
 };
 
@@ -108,6 +111,7 @@ async fn another_tenant_finds_nothing_of_it() {
         draft_versions::find(&mut conn, other, id, 1).await.unwrap(),
         None
     );
-    let listed = drafts::list(&mut conn, other, DraftFilter::default(), None, 10).await;
+    let whose = (other, acme.owner.reader());
+    let listed = read::list(&mut conn, whose, DraftFilter::default(), None, 10).await;
     assert_eq!(listed.unwrap(), []);
 }

@@ -1,7 +1,10 @@
 //! The inbox items and approvals that triage adds.
 
 use super::{INVOICE, RULES, TestWorker, answer};
-use jobs::store::approvals;
+use jobs::store::approvals::{
+    self,
+    read::{self, ApprovalFilter},
+};
 use serde_json::json;
 
 #[tokio::test]
@@ -64,10 +67,10 @@ async fn approval_names_the_email_that_it_is_about() {
     worker.triage(INVOICE, |args| args.force = true).await;
     let acme = &worker.acme;
     let mut conn = acme.db.pool().acquire().await.unwrap();
-    let listed = approvals::list(
+    let listed = read::list(
         &mut conn,
-        (acme.owner.tenant, None),
-        &approvals::ApprovalFilter::default(),
+        (acme.owner.tenant, acme.owner.reader()),
+        &ApprovalFilter::default(),
         None,
         10,
     )

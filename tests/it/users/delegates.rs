@@ -212,10 +212,16 @@ async fn revision_is_tried_out_only_by_who_may_revise_the_draft() {
         });
         post(client, "/v1/jobs/draft", &body).await
     };
+    let admin = person.colleague(&db, Role::Admin).await;
     dry_run(&colleague, &draft, 1).await.assert_problem(
+        404,
+        "NOT_FOUND",
+        "a dry run shows the draft",
+    );
+    dry_run(&admin, &draft, 1).await.assert_problem(
         403,
         "NOT_YOURS",
-        "a dry run shows the draft",
+        "who reads it does not revise it",
     );
     dry_run(&person, &UserId::new().to_string(), 1)
         .await

@@ -1,5 +1,6 @@
 //! The versions of a draft and the difference between two of them.
 
+use super::WHO_READS;
 use crate::{
     AppState,
     error::{ApiError, Code},
@@ -17,7 +18,7 @@ use jobs::{
     },
     store::{
         draft_versions::{self, StoredVersion},
-        drafts,
+        drafts::read,
     },
 };
 use schemars::JsonSchema;
@@ -36,6 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
             list,
         )
         .summary("List the versions of a draft, newest first")
+        .description(WHO_READS)
         .query::<VersionsQuery>()
         .answer::<VersionPage>(200, "Up to 100 versions"),
         Route::new(
@@ -46,6 +48,7 @@ pub(super) fn routes() -> Vec<Route> {
             compare,
         )
         .summary("Compare two versions of a draft")
+        .description(WHO_READS)
         .query::<DiffQuery>()
         .answer::<DraftDiff>(200, "All lines of both versions"),
     ]
@@ -149,7 +152,7 @@ async fn list(
         .at("?before", "OUT_OF_RANGE", "Must be at least 1."));
     }
     let mut conn = app.pool.acquire().await?;
-    drafts::find(&mut conn, session.tenant, id)
+    read::find(&mut conn, (session.tenant, session.reader()), id)
         .await?
         .ok_or_else(ApiError::not_found)?;
     let found =
@@ -170,7 +173,7 @@ async fn compare(
     StrictQuery(query): StrictQuery<DiffQuery>,
 ) -> Result<Json<DraftDiff>, ApiError> {
     let mut conn = app.pool.acquire().await?;
-    drafts::find(&mut conn, session.tenant, id)
+    read::find(&mut conn, (session.tenant, session.reader()), id)
         .await?
         .ok_or_else(ApiError::not_found)?;
     let mut versions = Vec::with_capacity(2);

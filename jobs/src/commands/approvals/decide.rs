@@ -8,7 +8,10 @@ mod precheck;
 
 use crate::commands::{
     corrections,
-    drafts::{ownership::may_decide, revise::ReviseError},
+    drafts::{
+        ownership::{Rights, rights_of},
+        revise::ReviseError,
+    },
     record::RecordError,
 };
 use crate::domain::ResourceKind;
@@ -24,7 +27,7 @@ use crate::{
     store::{
         self,
         approvals::{self, StoredApproval},
-        audit, blocks, drafts,
+        audit, blocks,
         history::{self, NewHistoryEntry},
         tenants,
     },
@@ -97,6 +100,7 @@ pub struct RequestMeta<'a> {
 /// Nothing was decided.
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
+    /// There is none, or the session may not read it.
     #[error("there is no such approval")]
     NotFound,
     #[error("the current version is {present}, not {asked}")]
@@ -161,6 +165,10 @@ pub async fn decide_approval(
     if blocks::books_for_another(&mut tx, tenant, ask.approval, session.person()).await? {
         return Err(DecideError::NotFound);
     }
+    let rights = rights_of(&mut tx, session, present.owner).await?;
+    if rights == Rights::Nothing {
+        return Err(DecideError::NotFound);
+    }
     if present.version != ask.version {
         return Err(DecideError::Stale {
             asked: ask.version,
@@ -175,9 +183,7 @@ pub async fn decide_approval(
         tx.commit().await?;
         return Err(DecideError::Expired);
     }
-    if let Some(draft) = drafts::of_approval(&mut tx, tenant, present.id).await?
-        && !may_decide(&mut tx, session, draft).await?
-    {
+    if rights == Rights::Read {
         return Err(DecideError::NotYours);
     }
     if matches!(ask.decision, Decision::Approve { .. })

@@ -1,6 +1,6 @@
 //! The draft that a user changes, locked with its approval: [`lock_draft`].
 
-use super::ownership::may_decide;
+use super::ownership::{Rights, rights_of};
 use crate::{
     domain::{DraftId, Session},
     store::{
@@ -13,6 +13,7 @@ use sqlx::PgConnection;
 /// The draft is not the session's to change, or has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LockDraftError {
+    /// There is none, or the session may not read it.
     #[error("there is no such draft")]
     NotFound,
     #[error("version {present} is the newest, not {asked}")]
@@ -37,6 +38,10 @@ pub(super) async fn lock_draft(
     let seen = drafts::find(conn, tenant, id)
         .await?
         .ok_or(LockDraftError::NotFound)?;
+    let rights = rights_of(conn, session, seen.user).await?;
+    if rights == Rights::Nothing {
+        return Err(LockDraftError::NotFound);
+    }
     let approval = approvals::lock(conn, tenant, seen.approval)
         .await?
         .ok_or(LockDraftError::NotFound)?;
@@ -49,8 +54,8 @@ pub(super) async fn lock_draft(
             present: draft.version,
         });
     }
-    if !may_decide(conn, session, id).await? {
-        return Err(LockDraftError::NotYours);
+    match rights {
+        Rights::Decide => Ok((approval, draft)),
+        Rights::Read | Rights::Nothing => Err(LockDraftError::NotYours),
     }
-    Ok((approval, draft))
 }

@@ -6,8 +6,10 @@ use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
     commands::{
-        approvals::subject::draft::sync_if_possible, audit::JobAudit,
-        drafts::ownership::may_decide, follow_ups,
+        approvals::subject::draft::sync_if_possible,
+        audit::JobAudit,
+        drafts::ownership::{Rights, rights_of},
+        follow_ups,
     },
     domain::{
         AuditAction, Detail, EffectId, Session,
@@ -15,7 +17,7 @@ use crate::{
         effect::{EffectRefused, EffectStatus, EffectStep},
     },
     store::{
-        audit, drafts,
+        approvals, audit,
         effects::{self, StoredEffect},
     },
 };
@@ -88,6 +90,7 @@ pub async fn settle_unknown(
 /// The effect was not resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
+    /// There is none, or the session may not read it.
     #[error("there is no such effect")]
     NotFound,
     /// It sent the draft of another user, who has not made this one a delegate.
@@ -114,11 +117,13 @@ pub async fn resolve(
     let seen = effects::find(&mut tx, session.tenant, id)
         .await?
         .ok_or(ResolveError::NotFound)?;
-    if let Some(approval) = seen.approval
-        && let Some(draft) = drafts::of_approval(&mut tx, session.tenant, approval).await?
-        && !may_decide(&mut tx, session, draft).await?
-    {
-        return Err(ResolveError::NotYours);
+    if let Some(approval) = seen.approval {
+        let owner = approvals::owner_of(&mut tx, session.tenant, approval).await?;
+        match rights_of(&mut tx, session, owner).await? {
+            Rights::Decide => {}
+            Rights::Read => return Err(ResolveError::NotYours),
+            Rights::Nothing => return Err(ResolveError::NotFound),
+        }
     }
     let found = effects::lock(&mut tx, session.tenant, id)
         .await?

@@ -1,18 +1,21 @@
 //! Submitting actions: request key, job, audit entry and answer in one transaction.
 
-use super::submit_triage::{AnswerOf, SubmitError, SubmitOutcome, Submitted};
+use super::{
+    read,
+    submit_triage::{AnswerOf, SubmitError, SubmitOutcome, Submitted},
+};
 use crate::domain::ResourceKind;
 use crate::{
     domain::{ApprovalId, AuditAction, Detail, NewAuditEntry, Session, approval::Status},
     kinds::action::{ActionExecute, Args, Work},
     store::{
-        approvals, audit, blocks,
+        approvals, audit,
         request_keys::{self, RequestKey},
     },
 };
 use base::telemetry;
 use chrono::{DateTime, Utc};
-use queue::{JobKind, JobView, NewJob, Replaced, enqueue, signals::notifier::Notifier, view};
+use queue::{JobKind, JobView, NewJob, Replaced, enqueue, signals::notifier::Notifier};
 use sqlx::{PgConnection, PgPool};
 
 /// A request to execute actions.
@@ -34,6 +37,7 @@ pub struct SubmitAction<'a> {
 /// Nothing was submitted.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitActionError {
+    /// There is none, or the session may not read it.
     #[error("there is no such approval")]
     NoApproval,
     /// This version is not approved.
@@ -145,10 +149,7 @@ async fn of_approval(
     id: ApprovalId,
     version: i32,
 ) -> Result<JobView, SubmitActionError> {
-    if blocks::books_for_another(conn, session.tenant, id, session.person()).await? {
-        return Err(SubmitActionError::NoApproval);
-    }
-    let present = approvals::find(conn, session.tenant, id)
+    let present = approvals::read::find(conn, (session.tenant, session.reader()), id)
         .await?
         .ok_or(SubmitActionError::NoApproval)?;
     let refused = SubmitActionError::NotApproved {
@@ -170,7 +171,7 @@ async fn of_approval(
         | Status::Undone => None,
     };
     let job = job.ok_or(refused)?;
-    view::find(conn, session.tenant, job)
+    read::find(conn, session, job)
         .await?
         .ok_or(SubmitActionError::Submit(SubmitError::Purged { job }))
 }

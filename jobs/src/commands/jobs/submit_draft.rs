@@ -1,6 +1,9 @@
 //! Submitting a draft or a revision: request key, job, audit entry and answer in one transaction.
 
-use super::submit_triage::{AnswerOf, SubmitError, SubmitOutcome, Submitted};
+use super::{
+    read,
+    submit_triage::{AnswerOf, SubmitError, SubmitOutcome, Submitted},
+};
 use crate::commands::drafts::revise::{self, ReviseError};
 use crate::domain::ResourceKind;
 use crate::{
@@ -15,7 +18,7 @@ use base::{JobId, telemetry};
 use chrono::{DateTime, Utc};
 use queue::{
     Enqueued, ExternalId, JobKind, JobView, NewJob, Replaced, enqueue::enqueue,
-    signals::notifier::Notifier, view,
+    signals::notifier::Notifier,
 };
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
@@ -154,7 +157,7 @@ async fn insert(
             Ok((JobView::of_new(&job, request.at), SubmitOutcome::Inserted))
         }
         Ok(Enqueued::Existing(existing)) => {
-            let view = view::find(conn, tenant, existing)
+            let view = read::find(conn, request.session, existing)
                 .await?
                 .ok_or(SubmitError::Purged { job: existing })?;
             Ok((view, SubmitOutcome::Existing))

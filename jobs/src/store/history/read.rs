@@ -1,6 +1,7 @@
-//! The history as a user sees it: their own entries and those for all users of the tenant.
+//! The history as a user sees it: their own entries and those for all users of the tenant, but for drafts and approvals that they
+//! may not read.
 
-use crate::domain::UserId;
+use crate::domain::{UserId, session::Reader};
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -34,8 +35,7 @@ pub struct HistoryFilter {
 /// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
-    tenant: TenantId,
-    user: UserId,
+    (tenant, user, reader): (TenantId, UserId, Reader),
     filter: &HistoryFilter,
     before: Option<Uuid>,
     limit: i64,
@@ -49,6 +49,17 @@ pub async fn list(
             and ($3::text is null or object_kind = $3) and ($4::uuid is null or object_id = $4)
             and ($5::text is null or verb = $5) and ($6::timestamptz is null or at >= $6)
             and ($7::uuid is null or id < $7)
+            and case object_kind
+                when 'draft' then $9 or not exists (
+                    select from drafts d
+                    where d.tenant_id = $1 and d.id = object_id and d.user_id not in (select owners_decided_by($1, $10)))
+                when 'approval' then ($9 or not exists (
+                    select from approvals a
+                    where a.tenant_id = $1 and a.id = object_id and a.owner_id not in (select owners_decided_by($1, $10))))
+                    and not exists (
+                        select from blocks b
+                        where b.tenant_id = $1 and b.approval_id = object_id and b.user_id is distinct from $10)
+                else true end
         order by id desc
         limit $8
         "#,
@@ -60,6 +71,8 @@ pub async fn list(
         filter.since,
         before,
         limit,
+        reader.reads_all,
+        reader.person.map(|user| user.0),
     )
     .fetch_all(conn)
     .await

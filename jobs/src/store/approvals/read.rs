@@ -1,0 +1,128 @@
+//! The approvals that a request may read: see [`Reader`]. Those that book a block are their block's user's alone.
+
+use super::StoredApproval;
+use crate::domain::{ApprovalId, MessageId, UserId, approval::Status, risk::Risk, session::Reader};
+use base::{JobId, TenantId};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Filters for [`list`].
+#[derive(Clone, Debug, Default)]
+pub struct ApprovalFilter {
+    pub kind: Option<String>,
+    pub status: Option<Status>,
+}
+
+/// Selects the rows of `$source`, which names `approvals`, that meet `$rest`.
+macro_rules! read_approvals {
+    ($source:literal, $rest:literal, $($argument:expr),+) => {
+        sqlx::query_as!(
+            StoredApproval,
+            r#"
+        select approvals.id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
+            risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
+            owner_id as "owner: UserId", requested_by as "requested_by: UserId", key_creator as "key_creator: UserId",
+            edited_by as "edited_by: UserId",
+            decided_by as "decided_by: UserId", decided_at, execution_job_id as "execution_job: JobId", executed_at,
+            failure_code, failure_message, expires_at,
+            expires_at <= now() as "expired!", created_at, about.message as "message: MessageId", sender as "sender?",
+            subject as "subject?"
+        "# + $source + r#"
+        cross join lateral (select (payload #>> '{source_ids,email_message_id}')::uuid as message) about
+        left join lateral (
+            select sender, subject from triage_results
+            where tenant_id = $1 and message_id = about.message
+            order by triage_results.created_at desc, triage_results.job_id desc limit 1) email on true
+        "# + $rest,
+            $($argument),+
+        )
+    };
+}
+
+/// Finds an approval.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find(
+    conn: &mut PgConnection,
+    (tenant, reader): (TenantId, Reader),
+    id: ApprovalId,
+) -> Result<Option<StoredApproval>, sqlx::Error> {
+    read_approvals!(
+        "from approvals",
+        "where tenant_id = $1 and approvals.id = $2
+            and ($3 or coalesce(owner_id, '00000000-0000-0000-0000-000000000000') in (select owners_decided_by($1, $4)))
+            and not exists (
+                select from blocks b
+                where b.tenant_id = $1 and b.approval_id = approvals.id and b.user_id is distinct from $4)",
+        tenant.0,
+        id.0,
+        reader.reads_all,
+        reader.person.map(|user| user.0)
+    )
+    .fetch_optional(conn)
+    .await
+}
+
+/// Lists approvals, newest first, starting after `before`.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn list(
+    conn: &mut PgConnection,
+    (tenant, reader): (TenantId, Reader),
+    filter: &ApprovalFilter,
+    before: Option<ApprovalId>,
+    limit: i64,
+) -> Result<Vec<StoredApproval>, sqlx::Error> {
+    let before = before.map_or(Uuid::max(), |id| id.0);
+    if reader.reads_all {
+        return read_approvals!(
+            "from approvals",
+            "where tenant_id = $1 and ($2::text is null or kind = $2) and ($3::text is null or status = $3)
+                and approvals.id < $4
+                and not exists (
+                    select from blocks b
+                    where b.tenant_id = $1 and b.approval_id = approvals.id and b.user_id is distinct from $6)
+            order by approvals.id desc
+            limit $5",
+            tenant.0,
+            filter.kind.as_deref(),
+            filter.status.map(Status::as_str),
+            before,
+            limit,
+            reader.person.map(|user| user.0)
+        )
+        .fetch_all(conn)
+        .await;
+    }
+    // The newest of each owner, so that no more rows of one are read than the page has, and those of others are not passed. As a
+    // range, not as an equality, because Postgres would then walk through the tenant's newest instead.
+    read_approvals!(
+        "from (
+            select theirs.id
+            from owners_decided_by($1, $6) readable (owner)
+            cross join lateral (
+                select a.id from approvals a
+                where a.tenant_id = $1 and ($2::text is null or a.kind = $2) and ($3::text is null or a.status = $3)
+                    and coalesce(a.owner_id, '00000000-0000-0000-0000-000000000000') >= readable.owner
+                    and (coalesce(a.owner_id, '00000000-0000-0000-0000-000000000000'), a.id) < (readable.owner, $4)
+                    and not exists (
+                        select from blocks b
+                        where b.tenant_id = $1 and b.approval_id = a.id and b.user_id is distinct from $6)
+                order by coalesce(a.owner_id, '00000000-0000-0000-0000-000000000000') desc, a.id desc
+                limit $5) theirs
+            order by theirs.id desc
+            limit $5) page
+        join approvals on approvals.tenant_id = $1 and approvals.id = page.id",
+        "order by approvals.id desc",
+        tenant.0,
+        filter.kind.as_deref(),
+        filter.status.map(Status::as_str),
+        before,
+        limit,
+        reader.person.map(|user| user.0)
+    )
+    .fetch_all(conn)
+    .await
+}
