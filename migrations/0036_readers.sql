@@ -1,5 +1,5 @@
 -- Who reads a draft and its approval: the person whose mailbox it is, those who may decide it in their place, and those with
--- a right of their own.
+-- a right of their own. Ids of audit entries are made by the database.
 
 -- The person whose draft it sends; null for what every user of the tenant reads and decides.
 alter table approvals add column owner_id uuid;
@@ -47,3 +47,42 @@ alter table api_keys add constraint api_keys_scopes_known check (cardinality(sco
     'jobs:read', 'jobs:write', 'rules:read', 'rules:write', 'approvals:read', 'approvals:read_all', 'records:read',
     'records:write', 'history:read', 'audit:read']) not valid;
 alter table api_keys validate constraint api_keys_scopes_known;
+
+-- An audit entry's id is made of its time and its place, whatever its writer says: a UUID of version 7, whose order is that of
+-- the entries of one transaction. Behind the time stands the number, or for a batch a set bit, its number and four digits for
+-- the place of an entry in it. Processes of the former release still give ids of their own, which count for nothing.
+create function set_audit_id() returns trigger
+    language plpgsql set search_path = pg_catalog as $$
+declare
+    -- The numbers of batches lie above those of entries, 1000 apart.
+    batches constant bigint := 4611686018427387904;
+    micros bigint := extract(epoch from new.at) * 1000000;
+    place bigint := case when new.seq < batches then new.seq
+        else 2305843009213693952 | ((new.seq - batches) / 1000 << 16) end;
+begin
+    new.id := (lpad(to_hex(micros / 1000), 12, '0') || '7' || lpad(to_hex(micros % 1000), 3, '0')
+        -- The highest bit is that of the variant.
+        || to_hex(place | (-9223372036854775808)))::uuid;
+    return new;
+end $$;
+
+-- Only of what this transaction writes: a dump that is restored keeps its ids, which are sealed.
+create trigger audit_entries_id before insert on audit_entries
+    for each row when (new.xid = pg_current_xact_id()) execute function set_audit_id();
+create trigger audit_batches_id before insert on audit_batches
+    for each row when (new.xid = pg_current_xact_id()) execute function set_audit_id();
+
+-- The ids that clients gave their requests may hold anybody's words, and audit entries stay for good: they name a request by our
+-- id, and the client's stands here until its user or tenant is erased. No seal covers it. A request that writes entries in
+-- several statements has a row for each, so that none of its transactions waits for another.
+create table client_request_ids (
+    tenant_id uuid not null,
+    request_id text not null,
+    id uuid not null default gen_random_uuid(),
+    client_request_id text not null,
+    -- The user or the API key; null if nobody was authenticated.
+    actor_id uuid,
+    primary key (tenant_id, request_id, id)
+);
+create index client_request_ids_name on client_request_ids (tenant_id, client_request_id);
+create index client_request_ids_actor on client_request_ids (tenant_id, actor_id) where actor_id is not null;

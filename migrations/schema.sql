@@ -646,6 +646,24 @@ begin
     return null;
 end $function$;
 
+create or replace function set_audit_id()
+ returns trigger
+ language plpgsql
+ set search_path to 'pg_catalog'
+as $function$
+declare
+    -- The numbers of batches lie above those of entries, 1000 apart.
+    batches constant bigint := 4611686018427387904;
+    micros bigint := extract(epoch from new.at) * 1000000;
+    place bigint := case when new.seq < batches then new.seq
+        else 2305843009213693952 | ((new.seq - batches) / 1000 << 16) end;
+begin
+    new.id := (lpad(to_hex(micros / 1000), 12, '0') || '7' || lpad(to_hex(micros % 1000), 3, '0')
+        -- The highest bit is that of the variant.
+        || to_hex(place | (-9223372036854775808)))::uuid;
+    return new;
+end $function$;
+
 create or replace function settle_succeeded(tenants uuid[], ids uuid[], attempts integer[], workers uuid[], outputs jsonb[])
  returns table(tenant_id uuid, id uuid, attempt integer)
  language plpgsql
@@ -1083,6 +1101,8 @@ create index audit_entries_request on audit_entries (tenant_id, request_id, id) 
 create trigger audit_entries_append_only before delete or update on audit_entries for each row execute function
     refuse_change();
 alter table audit_entries enable always trigger audit_entries_append_only;
+create trigger audit_entries_id before insert on audit_entries for each row when ((new.xid = pg_current_xact_id()))
+    execute function set_audit_id();
 create trigger audit_entries_no_truncate before truncate on audit_entries for each statement execute function
     refuse_change();
 alter table audit_entries enable always trigger audit_entries_no_truncate;
@@ -1965,6 +1985,8 @@ create index audit_batches_requests on audit_batches using gin (request_hashes) 
 create trigger audit_batches_append_only before delete or update on audit_batches for each row execute function
     refuse_change();
 alter table audit_batches enable always trigger audit_batches_append_only;
+create trigger audit_batches_id before insert on audit_batches for each row when ((new.xid = pg_current_xact_id()))
+    execute function set_audit_id();
 create trigger audit_batches_no_truncate before truncate on audit_batches for each statement execute function
     refuse_change();
 alter table audit_batches enable always trigger audit_batches_no_truncate;
@@ -2250,3 +2272,19 @@ create table exchanged_tokens (
     constraint exchanged_tokens_token_hash_check check (octet_length(token_hash) = 32)
 );
 create index exchanged_tokens_expires_at on exchanged_tokens (expires_at);
+
+-- 0036_readers
+
+-- The ids that clients gave their requests may hold anybody's words, and audit entries stay for good: they name a request by our
+-- id, and the client's stands here until its user or tenant is erased. No seal covers it. A request that writes entries in
+-- several statements has a row for each, so that none of its transactions waits for another.
+create table client_request_ids (
+    tenant_id uuid not null,
+    request_id text not null,
+    id uuid not null default gen_random_uuid(),
+    client_request_id text not null,
+    actor_id uuid,
+    constraint client_request_ids_pkey primary key (tenant_id, request_id, id)
+);
+create index client_request_ids_actor on client_request_ids (tenant_id, actor_id) where (actor_id is not null);
+create index client_request_ids_name on client_request_ids (tenant_id, client_request_id);

@@ -6,6 +6,7 @@ mod proof;
 
 use crate::support::{TestDb, eventually, people::TestTenant, wait::SOON};
 use base::{JobId, TenantId, WorkerId};
+use chrono::{DateTime, Utc};
 use jobs::{
     commands::operators::{grant, grant::GrantError},
     domain::{Actor, AuditAction, Detail, NewAuditEntry, ResourceKind},
@@ -14,7 +15,8 @@ use jobs::{
         grants::DbRole,
     },
 };
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, types::Json};
+use uuid::Uuid;
 
 const TABLES: [&str; 3] = ["audit_entries", "audit_batches", "history_entries"];
 
@@ -180,6 +182,54 @@ async fn the_application_may_add_entries_and_nothing_else() {
         assert_eq!(refusal(&mut conn, &[&become_app, allowed]).await, None, "{allowed}");
     }
     drop(conn);
+    drop_role(&db, &role).await;
+}
+
+#[tokio::test]
+async fn id_of_an_entry_is_made_of_its_time_and_place_whatever_its_writer_gives() {
+    let db = TestDb::new().await;
+    let role = application_role(&db).await;
+    let mut conn = db.pool().acquire().await.unwrap();
+    run(&mut conn, &format!("set role {role}")).await.unwrap();
+    // As a process of the former release inserts.
+    let forged = "insert into audit_entries (tenant_id, id, actor_kind, action, resource_kind, resource_id, outcome)
+        select gen_random_uuid(), '00000000-0000-7000-8000-000000000001', 'system', 'a', 'b', 'c', 'ok'
+        from generate_series(1, 3);
+        insert into audit_batches (tenant_id, id, worker_id, entries, job_ids, attempts)
+        values (gen_random_uuid(), '00000000-0000-7000-8000-000000000001', gen_random_uuid(), 2,
+            array[gen_random_uuid(), gen_random_uuid()], array[1, 1])";
+    run(&mut conn, forged).await.unwrap();
+    run(&mut conn, "reset role").await.unwrap();
+    let log: Vec<(Uuid, DateTime<Utc>, i64)> = sqlx::query_scalar(
+        "select jsonb_build_array(id, at, seq) from audit_log where action in ('a', 'job.succeeded') order by id",
+    )
+    .fetch_all(&mut *conn)
+    .await
+    .unwrap()
+    .into_iter()
+    .map(|Json(row)| row)
+    .collect();
+    assert_eq!(log.len(), 5);
+    assert!(log.is_sorted_by_key(|(.., seq)| *seq), "{log:?}");
+    for (id, at, seq) in &log {
+        assert_eq!(id.get_version_num(), 7);
+        let millis = id.as_u64_pair().0 >> 16;
+        assert_eq!(i64::try_from(millis).unwrap(), at.timestamp_millis());
+        let place = id.as_u64_pair().1 & 0x3fff_ffff_ffff_ffff;
+        let entries = (*seq < 1 << 62).then_some(seq.cast_unsigned());
+        assert!(entries.is_none_or(|seq| place == seq), "{id} {seq}");
+    }
+    // A row of another transaction, as a dump that is restored has it.
+    let restored = "insert into audit_entries overriding system value
+        select gen_random_uuid(), '00000000-0000-7000-8000-000000000001', at, actor_kind, actor_id, session_id, action,
+            resource_kind, resource_id, request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail, xid, seq,
+            client_request_id
+        from audit_entries limit 1";
+    run(&mut conn, restored).await.unwrap();
+    drop(conn);
+    let kept =
+        "select count(*) from audit_entries where id = '00000000-0000-7000-8000-000000000001'";
+    assert_eq!(db.one::<i64>(kept).await, 1, "its id is sealed");
     drop_role(&db, &role).await;
 }
 

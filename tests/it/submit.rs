@@ -80,8 +80,8 @@ async fn a_new_mail_is_accepted_with_its_job_and_everything_that_belongs_to_it()
     assert_eq!(stored, expected);
     let audited: Value = db
         .one(
-            "select jsonb_build_array(resource_id, request_id, client_request_id, trace_id, outcome)
-             from audit_entries where action = 'job.submitted'",
+            "select jsonb_build_array(resource_id, request_id, c.client_request_id, trace_id, outcome)
+             from audit_entries join client_request_ids c using (request_id) where action = 'job.submitted'",
         )
         .await;
     let trace_id = "0af7651916cd43dd8448eb211c80319c";

@@ -133,7 +133,7 @@ async fn list(
     }
     record_reading(&app.pool, &session, &context.request_id).await?;
     let mut conn = app.pool.acquire().await?;
-    let (entries, by_id) = match &filter.request_id {
+    let (mut entries, by_id) = match &filter.request_id {
         Some(request_id) => {
             let after = page.after.map(AuditEntryId);
             let found = audit::by_request_id(&mut conn, tenant, request_id, after, rows).await?;
@@ -144,6 +144,7 @@ async fn list(
             (audit::list(&mut conn, tenant, after, rows).await?, false)
         }
     };
+    audit::client_ids::add_to(&mut conn, tenant, &mut entries).await?;
     let place = |entry: &AuditEntry| {
         if by_id {
             entry.id.0

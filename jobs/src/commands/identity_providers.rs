@@ -74,8 +74,8 @@ pub async fn put_provider(
         )
         .with_detail(
             Detail::new()
-                .name("issuer", &provider.issuer)
-                .name("audience", &provider.audience)
+                .fingerprint("issuer", &provider.issuer)
+                .fingerprint("audience", &provider.audience)
                 .flag("by_url", jwks_url.is_some()),
         );
     audit::insert(&mut tx, &[entry]).await?;

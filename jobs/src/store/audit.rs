@@ -3,6 +3,7 @@
 //! Start with [`insert`]. Entries about a change are written in its transaction; entries about a refusal on a
 //! connection of their own, because the refused request's transaction is rolled back.
 
+pub mod client_ids;
 mod successes;
 
 pub use crate::domain::audit::NewAuditEntry;
@@ -28,7 +29,7 @@ pub struct AuditEntry {
     pub resource_kind: String,
     pub resource_id: String,
     pub request_id: Option<String>,
-    /// The id that the client gave that request.
+    /// The id that the client gave that request: stored here only by a former release, else added by [`client_ids::add_to`].
     pub client_request_id: Option<String>,
     pub trace_id: Option<String>,
     pub job_id: Option<Uuid>,
@@ -97,7 +98,8 @@ impl AuditEntry {
     }
 }
 
-/// Inserts entries in their order, in one statement.
+/// Inserts entries in their order, in one statement, and beside them the ids that clients gave their requests. The database makes
+/// the entries' ids, times and places.
 ///
 /// # Errors
 /// When the database refuses. The caller's transaction is then lost on purpose: nothing happens unrecorded.
@@ -110,8 +112,6 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
         |get: fn(&NewAuditEntry) -> Option<String>| entries.iter().map(get).collect::<Vec<_>>();
     let optional_id =
         |get: fn(&NewAuditEntry) -> Option<Uuid>| entries.iter().map(get).collect::<Vec<_>>();
-    // Ids are generated here one after the other: their order is the order of the slice.
-    let ids: Vec<Uuid> = entries.iter().map(|_| AuditEntryId::new().0).collect();
     let tenants: Vec<Uuid> = entries.iter().map(|e| e.tenant.0).collect();
     let attempts: Vec<Option<i32>> = entries.iter().map(|e| e.attempt.map(|a| a.1)).collect();
     let dry_runs: Vec<bool> = entries.iter().map(|e| e.dry_run).collect();
@@ -121,25 +121,29 @@ pub async fn insert(conn: &mut PgConnection, entries: &[NewAuditEntry]) -> Resul
         .collect();
     sqlx::query!(
         r#"
+        with named as (
+            insert into client_request_ids (tenant_id, request_id, client_request_id, actor_id)
+            select distinct on (tenant_id, request_id) tenant_id, request_id, client_request_id, actor_id
+            from unnest($1::uuid[], $7::text[], $16::text[], $3::uuid[])
+                as given (tenant_id, request_id, client_request_id, actor_id)
+            where request_id is not null and client_request_id is not null
+        )
         insert into audit_entries (
-            tenant_id, id, actor_kind, actor_id, session_id, action, resource_kind, resource_id,
-            request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail,
-            client_request_id)
+            tenant_id, actor_kind, actor_id, session_id, action, resource_kind, resource_id,
+            request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail)
         select *
         from unnest(
-            $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[],
-            $9::text[], $10::text[], $11::uuid[], $12::int[], $13::text[], $14::bool[], $15::text[], $16::jsonb[],
-            $17::text[])
+            $1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $8::text[],
+            $7::text[], $9::text[], $10::uuid[], $11::int[], $12::text[], $13::bool[], $14::text[], $15::jsonb[])
         "#,
         &tenants,
-        &ids,
         &column(|e| e.actor.kind().to_owned()),
         &optional_id(|e| e.actor.id()) as &[Option<Uuid>],
         &optional_id(|e| e.actor.session()) as &[Option<Uuid>],
         &column(|e| e.action.as_str().to_owned()),
         &column(|e| e.resource.0.as_str().to_owned()),
-        &optional(resource_id) as &[Option<String>],
         &optional(|e| e.request_id.clone()) as &[Option<String>],
+        &optional(resource_id) as &[Option<String>],
         &optional(|e| e.trace_id.clone()) as &[Option<String>],
         &optional_id(|e| e.attempt.map(|a| a.0.0)) as &[Option<Uuid>],
         &attempts as &[Option<i32>],
@@ -335,7 +339,7 @@ pub async fn by_request_id(
     after: Option<AuditEntryId>,
     limit: i64,
 ) -> Result<Vec<AuditEntry>, sqlx::Error> {
-    let mut ids = ours(conn, tenant, request_id).await?;
+    let mut ids = client_ids::ours(conn, tenant, request_id).await?;
     ids.push(request_id.to_owned());
     let hashes: Vec<i32> = ids.iter().map(|id| request_hash(id)).collect();
     sqlx::query_as!(
@@ -360,24 +364,6 @@ pub async fn by_request_id(
         after.map_or(Uuid::nil(), |id| id.0),
         limit,
         &hashes,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// Lists our ids of the requests to which the client gave this id.
-async fn ours(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    client_request_id: &str,
-) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"
-        select distinct request_id as "request_id!" from audit_entries
-        where tenant_id = $1 and client_request_id = $2 and request_id is not null
-        "#,
-        tenant.0,
-        client_request_id,
     )
     .fetch_all(conn)
     .await

@@ -15,7 +15,8 @@ const APPEND_ONLY: [&str; 5] = [
     "draft_versions",
 ];
 
-/// What the application writes of an audit entry. Its time, its transaction and its number are the database's.
+/// What the application writes of an audit entry. Its time, its transaction and its number are the database's, and so is its
+/// id: processes of the former release write one, which a trigger replaces, and a client's id, which stands beside the log now.
 const AUDIT_COLUMNS: &str = "tenant_id, id, actor_kind, actor_id, session_id, action, resource_kind, resource_id, \
     request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail, client_request_id";
 

@@ -126,6 +126,8 @@ pub fn rows(
         union all
         select 'digest_entries', to_jsonb(t)::text from digest_entries t where t.tenant_id = $1 and t.user_id = $2
         union all
+        select 'client_request_ids', to_jsonb(t)::text from client_request_ids t where t.tenant_id = $1 and t.actor_id = $2
+        union all
         select 'memory_items', to_jsonb(t)::text from memory_items t where t.tenant_id = $1 and t.user_id = $2
         union all
         select 'mailbox_watches', to_jsonb(t)::text

@@ -53,6 +53,7 @@ async fn fill(db: &TestDb, client: &Client, mark: &str) -> UserId {
     });
     let request = client
         .request(Method::POST, "/v1/jobs/draft")
+        .header("X-Request-Id", format!("{mark} writes to Bob"))
         .header("Idempotency-Key", format!("{mark}-draft"));
     let drafted = send(request.json(&draft)).await;
     assert_eq!(drafted.status, 202, "{}", drafted.text);
@@ -172,6 +173,7 @@ async fn erased_person_leaves_none_of_their_words_and_a_colleague_keeps_all_of_t
         "drafts",
         "draft_versions",
         "connections",
+        "client_request_ids",
         "memory_items",
         "blocks",
         "follow_ups",

@@ -61,6 +61,7 @@ pub async fn erase_user(
         return Err(EraseUserError::Working(unfinished));
     }
     let emails = user_rows::erase(&mut tx, actor.tenant(), user).await?;
+    audit::client_ids::forget(&mut tx, actor.tenant(), user).await?;
     // Answers do not say whose emails they tell of, and are only a saving.
     llm_answers::delete_all(&mut tx, actor.tenant()).await?;
     let entry = actor

@@ -1,6 +1,8 @@
 //! The free part of an audit entry: [`Detail`].
 
+use crate::domain::draft::hex;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// The rest of an entry, built only from values that cannot contain a secret or a person's words.
@@ -39,13 +41,20 @@ impl Detail {
         self.put(key, word)
     }
 
-    /// A technical name from configuration, such as a model's or a rule's: `[A-Za-z0-9._:/-]`, at most 48 characters.
+    /// A technical name from configuration, such as a model's: `[A-Za-z0-9._:/-]`, at most 48 characters.
     /// Anything else is written as `?`, so that no address, sentence or token (54 characters) gets in here.
     #[must_use]
     pub fn name(self, key: &'static str, name: &str) -> Self {
         let technical = |c: char| c.is_ascii_alphanumeric() || "._:/-".contains(c);
         let fits = name.len() <= 48 && name.chars().all(technical);
         self.put(key, if fits { name } else { "?" })
+    }
+
+    /// A name that people choose, such as a rule's or an issuer's, by the first 16 hex digits of its SHA-256: it tells whether two
+    /// are the same, and stays when the name itself is erased.
+    #[must_use]
+    pub fn fingerprint(self, key: &'static str, name: &str) -> Self {
+        self.put(key, hex(&Sha256::digest(name)[..8]))
     }
 
     pub fn into_json(self) -> Value {
@@ -62,6 +71,15 @@ impl Detail {
 mod tests {
     use super::*;
     use crate::domain::token::SessionToken;
+
+    #[test]
+    fn chosen_name_is_written_as_the_start_of_its_hash() {
+        let detail = Detail::new().fingerprint("rule", "from-ada-lovelace");
+        assert_eq!(
+            detail.into_json(),
+            serde_json::json!({ "rule": "90f47c6bd068b0a6" })
+        );
+    }
 
     #[test]
     fn a_name_that_could_be_anything_else_is_not_written() {

@@ -1,13 +1,11 @@
 //! [`settle_succeeded`]: the hot path, where jobs are settled and audited by the hundred.
 
-use crate::domain::AuditEntryId;
 use base::{JobId, telemetry::trace_id};
 use queue::{Job, settle::SucceededColumns};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, types::Json};
 use std::collections::HashSet;
-use uuid::Uuid;
 
 /// The most entries of one row.
 const BATCH: usize = 1_000;
@@ -23,11 +21,12 @@ pub async fn settle_succeeded(
 ) -> Result<HashSet<JobId>, sqlx::Error> {
     let columns = SucceededColumns::of(succeeded.iter().map(|(job, output)| (job.lease, *output)));
     let jobs = || succeeded.iter().map(|(job, _)| job);
-    // The id of its row beside each attempt: the statement groups them by it.
-    let rows: Vec<Uuid> = succeeded
+    // The number of its row beside each attempt: the statement groups them by it.
+    let rows: Vec<i32> = succeeded
         .chunk_by(|(one, _), (next, _)| one.tenant == next.tenant)
         .flat_map(|of_tenant| of_tenant.chunks(BATCH))
-        .flat_map(|row| std::iter::repeat_n(AuditEntryId::new().0, row.len()))
+        .zip(0..)
+        .flat_map(|(row, number)| std::iter::repeat_n(number, row.len()))
         .collect();
     let settled = sqlx::query_scalar!(
         r#"
@@ -35,16 +34,16 @@ pub async fn settle_succeeded(
             select tenant_id, id, attempt from settle_succeeded($1, $2, $3, $4, $5)
         ), audited as (
             insert into audit_batches (
-                tenant_id, id, worker_id, entries, job_ids, attempts, request_ids, request_hashes, trace_ids)
-            select tenant_id, row_id, worker_id, count(*), array_agg(id order by nth), array_agg(attempt order by nth),
+                tenant_id, worker_id, entries, job_ids, attempts, request_ids, request_hashes, trace_ids)
+            select tenant_id, worker_id, count(*), array_agg(id order by nth), array_agg(attempt order by nth),
                 case when bool_or(request_id is not null) then array_agg(request_id order by nth) end,
                 case when bool_or(request_id is not null) then array_agg(request_hash order by nth) end,
                 case when bool_or(trace_id is not null) then array_agg(trace_id order by nth) end
             from settled
-            join unnest($1, $2, $3, $4, $6::uuid[], $7::text[], $8::int[], $9::text[]) with ordinality
-                as ended (tenant_id, id, attempt, worker_id, row_id, request_id, request_hash, trace_id, nth)
+            join unnest($1, $2, $3, $4, $6::int[], $7::text[], $8::int[], $9::text[]) with ordinality
+                as ended (tenant_id, id, attempt, worker_id, row_number, request_id, request_hash, trace_id, nth)
                 using (tenant_id, id, attempt)
-            group by tenant_id, row_id, worker_id
+            group by tenant_id, row_number, worker_id
             order by min(nth)
         )
         select id as "id!: JobId" from settled

@@ -235,7 +235,7 @@ impl TriageWrites {
         } else {
             for rule in &judgement.rules_applied {
                 let detail = Detail::new()
-                    .name("rule", rule)
+                    .fingerprint("rule", rule)
                     .count("ruleset_version", self.ruleset_version);
                 entries.push(entry(
                     AuditAction::TriageRuleMatched,

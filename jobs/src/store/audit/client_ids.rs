@@ -1,0 +1,85 @@
+//! `client_request_ids`: the ids that clients gave their requests, beside the log, because they may hold anybody's words and are
+//! forgotten with their user. Entries that a former release wrote have them in themselves.
+
+use super::AuditEntry;
+use crate::domain::UserId;
+use base::TenantId;
+use sqlx::PgConnection;
+use std::collections::HashMap;
+
+/// Adds to each entry the id that the client gave its request. Not for entries that are hashed: no seal covers it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn add_to(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    entries: &mut [AuditEntry],
+) -> Result<(), sqlx::Error> {
+    let mut ours: Vec<String> = entries
+        .iter()
+        .filter_map(|entry| entry.request_id.clone())
+        .collect();
+    ours.sort_unstable();
+    ours.dedup();
+    let rows = sqlx::query!(
+        "select request_id, client_request_id from client_request_ids where tenant_id = $1 and request_id = any ($2)",
+        tenant.0,
+        &ours,
+    )
+    .fetch_all(conn)
+    .await?;
+    let named: HashMap<String, String> = rows
+        .into_iter()
+        .map(|row| (row.request_id, row.client_request_id))
+        .collect();
+    for entry in entries {
+        let name = entry.request_id.as_ref().and_then(|id| named.get(id));
+        if let Some(name) = name {
+            entry.client_request_id = Some(name.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Lists our ids of the requests to which the client gave this id.
+///
+/// # Errors
+/// When the database does not answer.
+pub(super) async fn ours(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    client_request_id: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select request_id as "request_id!" from client_request_ids where tenant_id = $1 and client_request_id = $2
+        union
+        select request_id from audit_entries
+        where tenant_id = $1 and client_request_id = $2 and request_id is not null
+        "#,
+        tenant.0,
+        client_request_id,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Forgets the ids that this user gave their requests.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from client_request_ids where tenant_id = $1 and actor_id = $2",
+        tenant.0,
+        user.0,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
