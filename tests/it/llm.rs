@@ -16,8 +16,8 @@ use base::{JobId, TenantId, clock::Clock};
 use chrono::{DateTime, Utc};
 use llm::{Call, OutputSchema};
 use llm::{
-    Completion, LlmError, LlmMetrics, Model, Naming, OpenAiChat, Prompt, RetryConfig, ServiceTier,
-    Trusted, Untrusted,
+    Completion, LlmError, LlmMetrics, Model, Naming, Prompt, Provider, RetryConfig, ServiceTier,
+    Target, Trusted, Untrusted,
 };
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
@@ -132,8 +132,8 @@ fn model_at(address: &str, retry: RetryConfig) -> (Model, Registry) {
 fn model_named(naming: Naming, address: &str, retry: RetryConfig) -> (Model, Registry) {
     let registry = Registry::new();
     let metrics = LlmMetrics::named(&registry, naming).unwrap();
-    let address = address.parse().unwrap();
-    let client = OpenAiChat::new(&address, "fake-1".to_owned(), KEY.into()).unwrap();
+    let target = Target::new(address.parse().unwrap(), "fake-1", KEY);
+    let client = Provider::OpenAi.client(target).unwrap();
     let model = Model::new(client, metrics, Clock::fixed(now()), retry);
     (model, registry)
 }

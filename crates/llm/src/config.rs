@@ -9,9 +9,9 @@ mod models_file;
 mod options;
 mod provider;
 
+pub use crate::providers::Provider;
 pub use live::LiveConfig;
 pub use models_file::{ModelEntry, ModelsConfig, TenantChoice};
-pub use provider::Provider;
 
 use crate::{
     metrics::LlmMetrics,
@@ -49,8 +49,8 @@ pub const ENVIRONMENT: Variable = Variable::optional(
     "`production` refuses testing mode, `development` allows `LLM_RECORD_DIR`",
 );
 
-/// The variables of a process that calls a model.
-pub const VARIABLES: &[Variable] = &[
+/// The variables that are the same for all providers.
+const VARIABLES: &[Variable] = &[
     models_file::MODELS_FILE,
     provider::PROVIDER,
     live::MODEL,
@@ -58,11 +58,6 @@ pub const VARIABLES: &[Variable] = &[
     live::API_VERSION,
     key::KEY,
     key::KEY_FILE,
-    provider::OPENAI_KEY,
-    provider::ANTHROPIC_KEY,
-    provider::GEMINI_KEY,
-    provider::AZURE_KEY,
-    provider::MISTRAL_KEY,
     live::TIMEOUT,
     options::CONNECT_TIMEOUT,
     options::TEMPERATURE,
@@ -76,6 +71,18 @@ pub const VARIABLES: &[Variable] = &[
     ENVIRONMENT,
     semconv::OPT_IN,
 ];
+
+/// Returns the variables of a process that calls a model, with the providers' own.
+pub fn variables() -> Vec<Variable> {
+    let mut variables = VARIABLES.to_vec();
+    for key in Provider::ALL.iter().filter_map(|it| it.key()) {
+        // Providers of one vendor share it.
+        if !variables.contains(&key) {
+            variables.push(key);
+        }
+    }
+    variables
+}
 
 /// The configuration of the model.
 #[derive(Clone, Debug)]

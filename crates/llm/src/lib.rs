@@ -35,10 +35,7 @@ pub use prices::Prices;
 pub use prompt::{OutputSchema, Prompt, Trusted, Untrusted};
 pub use prompt_file::PromptFile;
 pub use provider::LlmProvider;
-pub use providers::{
-    anthropic::Anthropic, fixtures::Fixtures, gemini::Gemini, ollama::Ollama, openai::OpenAiChat,
-    options::ModelOptions, responses::OpenAiResponses,
-};
+pub use providers::{Provider, ProviderClient, Target, fixtures::Fixtures, options::ModelOptions};
 pub use retry::RetryConfig;
 pub use semconv::Naming;
 pub use tier::ServiceTier;

@@ -55,37 +55,6 @@ pub trait LlmProvider: Send + Sync {
     ) -> Result<Reply, LlmError>;
 }
 
-#[async_trait]
-impl LlmProvider for Box<dyn LlmProvider> {
-    fn name(&self) -> &'static str {
-        (**self).name()
-    }
-
-    fn model(&self) -> &str {
-        (**self).model()
-    }
-
-    fn server(&self) -> Option<&Server> {
-        (**self).server()
-    }
-
-    fn output_limit(&self, wanted: u32) -> u32 {
-        (**self).output_limit(wanted)
-    }
-
-    fn batches(&self) -> Option<Batches<'_>> {
-        (**self).batches()
-    }
-
-    async fn attempt(
-        &self,
-        request: &AttemptRequest<'_>,
-        info: &mut AttemptInfo,
-    ) -> Result<Reply, LlmError> {
-        (**self).attempt(request, info).await
-    }
-}
-
 /// The server of a provider, for telemetry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {

@@ -9,24 +9,24 @@ use base::{
 };
 use jobs::secrets;
 
-/// A heading and the tables below it.
-type Section = (&'static str, &'static [&'static [Variable]]);
+/// A heading and the variables below it.
+type Section = (&'static str, Vec<Variable>);
 
-const SECTIONS: [Section; 5] = [
-    (
-        "Both processes",
-        &[
-            db::VARIABLES,
-            secrets::VARIABLES,
-            &[telemetry::LOG],
-            env::VARIABLES,
-        ],
-    ),
-    ("API", &[api::config::VARIABLES]),
-    ("Worker", &[worker::config::VARIABLES]),
-    ("Worker: the model", &[llm::config::VARIABLES]),
-    ("`cargo dev`", &[config::VARIABLES]),
-];
+fn sections() -> [Section; 5] {
+    let both = [
+        db::VARIABLES,
+        secrets::VARIABLES,
+        &[telemetry::LOG],
+        env::VARIABLES,
+    ];
+    [
+        ("Both processes", both.concat()),
+        ("API", api::config::VARIABLES.to_vec()),
+        ("Worker", worker::config::VARIABLES.to_vec()),
+        ("Worker: the model", llm::config::variables()),
+        ("`cargo dev`", config::VARIABLES.to_vec()),
+    ]
+}
 
 /// Prints the page.
 pub(super) fn page() -> String {
@@ -36,8 +36,8 @@ with the variable's name and an example; a process that cannot work exits before
 Spans of time are seconds, fractions allowed; switches are `true`, `false`, `1` or `0`.
 ";
     let mut text = head("Configuration", introduction);
-    for (heading, tables) in SECTIONS {
-        let rows = tables.iter().copied().flatten().map(row);
+    for (heading, variables) in sections() {
+        let rows = variables.iter().map(row);
         text.push_str(&format!("\n## {heading}\n\n"));
         text.push_str(&table(["variable", "default", "meaning"], rows));
     }
@@ -46,8 +46,8 @@ Spans of time are seconds, fractions allowed; switches are `true`, `false`, `1` 
 
 /// The names of all variables that a process of ours reads.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    let tables = SECTIONS.iter().flat_map(|(_, tables)| tables.iter());
-    tables.copied().flatten().map(|variable| variable.name)
+    let variables = sections().into_iter().flat_map(|(_, variables)| variables);
+    variables.map(|variable| variable.name)
 }
 
 fn row(variable: &Variable) -> [String; 3] {

@@ -2,7 +2,7 @@
 
 use super::*;
 use llm::{
-    Anthropic, LlmProvider, ModelOptions,
+    LlmProvider, Provider, ProviderClient, Target,
     batch::{BatchEnd, BatchItem, BatchedCall, Found, LostBatch},
 };
 use uuid::Uuid;
@@ -10,11 +10,11 @@ use wiremock::matchers::{body_json, header};
 
 const BATCHES: &str = "/v1/messages/batches";
 
-async fn server() -> (MockServer, Anthropic) {
+async fn server() -> (MockServer, ProviderClient) {
     let server = MockServer::start().await;
     let base = server.uri().parse().unwrap();
-    let options = ModelOptions::default();
-    let client = Anthropic::new(&base, "fake-1".to_owned(), KEY.into(), options).unwrap();
+    let target = Target::new(base, "fake-1", KEY);
+    let client = Provider::Anthropic.client(target).unwrap();
     (server, client)
 }
 

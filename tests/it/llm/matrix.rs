@@ -213,7 +213,7 @@ fn empty_answers(path: &str) -> Vec<Value> {
     }
 }
 
-fn model(client: Box<dyn llm::LlmProvider>) -> Model {
+fn model(client: llm::ProviderClient) -> Model {
     let metrics = LlmMetrics::register(&Registry::new()).unwrap();
     let retry = RetryConfig {
         attempt_timeout: Duration::from_secs(3),
@@ -255,7 +255,7 @@ async fn unexpected(provider: &Provider) -> Vec<String> {
     }
 
     let server = FaultServer::start(rows.iter().map(|row| row.fault.clone()).collect()).await;
-    let model = model((provider.build)(&format!("http://{}", server.addr)));
+    let model = model(provider.client(&format!("http://{}", server.addr)));
     let failures = (0..rows.len()).map(|fault| failure(&model, fault));
     for ((number, row), (result, _)) in rows.iter().enumerate().zip(join_all(failures).await) {
         let found = match result {
@@ -289,7 +289,7 @@ async fn refused_connection_is_tried_three_times_on_every_provider() {
     let addr = closed.local_addr().unwrap();
     drop(closed);
     for provider in providers() {
-        let model = model((provider.build)(&format!("http://{addr}")));
+        let model = model(provider.client(&format!("http://{addr}")));
         let (result, tries) = failure(&model, 0).await;
         assert_eq!(result.unwrap_err().class(), "connect", "{}", provider.name);
         assert_eq!(tries, 3, "{}", provider.name);

@@ -1,9 +1,7 @@
 //! Reads the credential, from a variable or a file: [`read`].
 
-use super::{
-    MODE,
-    provider::{EXAMPLE, Provider},
-};
+use super::{MODE, provider::EXAMPLE};
+use crate::providers::Provider;
 use base::env::{Env, Variable};
 use secrecy::SecretString;
 use std::{fs, path::Path};

@@ -1,19 +1,9 @@
 //! The configuration of a provider over the network: [`LiveConfig`].
 
-use super::{key, options, provider::Provider};
-use crate::{
-    provider::LlmProvider,
-    providers::{
-        ClientError,
-        anthropic::Anthropic,
-        azure,
-        gemini::Gemini,
-        mistral,
-        ollama::Ollama,
-        openai::{OPENAI_HOST, OpenAiChat},
-        options::ModelOptions,
-        responses::OpenAiResponses,
-    },
+use super::{key, options, provider};
+use crate::providers::{
+    API_VERSION as DEFAULT_API_VERSION, ClientError, OPENAI_HOST, Provider, ProviderClient, Target,
+    options::ModelOptions,
 };
 use base::env::{Env, Variable};
 use reqwest::Url;
@@ -37,7 +27,7 @@ pub(super) const BASE_URL: Variable = Variable::optional(
 );
 pub(super) const API_VERSION: Variable = Variable::with_default(
     "LLM_API_VERSION",
-    "2024-10-21",
+    DEFAULT_API_VERSION,
     "Azure only: the version of its API, or `v1`",
 );
 pub(super) const TIMEOUT: Variable = Variable::with_default(
@@ -65,7 +55,7 @@ pub struct LiveConfig {
 
 impl LiveConfig {
     pub(super) fn from_env(env: &mut Env) -> Self {
-        let provider = Provider::from_env(env);
+        let provider = provider::read(env);
         let base_url = base_url(env, provider);
         Self {
             provider,
@@ -79,21 +69,13 @@ impl LiveConfig {
     }
 
     /// Builds the client.
-    pub(super) fn client(&self) -> Result<Box<dyn LlmProvider>, ClientError> {
-        let Self {
-            base_url: base,
-            api_version,
-            ..
-        } = self;
-        let (model, key, options) = (self.model.clone(), self.key.clone(), self.options.clone());
-        Ok(match self.provider {
-            Provider::OpenAi => Box::new(OpenAiChat::with_options(base, model, key, options)?),
-            Provider::OpenAiResponses => Box::new(OpenAiResponses::new(base, model, key, options)?),
-            Provider::Anthropic => Box::new(Anthropic::new(base, model, key, options)?),
-            Provider::Gemini => Box::new(Gemini::new(base, model, key, options)?),
-            Provider::Azure => Box::new(azure::chat(base, api_version, model, key, options)?),
-            Provider::Ollama => Box::new(Ollama::new(base, model, key, options)?),
-            Provider::Mistral => Box::new(mistral::chat(base, model, key, options)?),
+    pub(super) fn client(&self) -> Result<ProviderClient, ClientError> {
+        self.provider.client(Target {
+            base: self.base_url.clone(),
+            model: self.model.clone(),
+            key: self.key.clone(),
+            api_version: self.api_version.clone(),
+            options: self.options.clone(),
         })
     }
 }

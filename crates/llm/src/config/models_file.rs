@@ -6,9 +6,9 @@
 use super::{
     key,
     live::{self, LiveConfig},
-    options,
-    provider::{self, Provider},
+    options, provider,
 };
+use crate::providers::Provider;
 use base::{
     TenantId,
     env::{Env, Variable},
@@ -72,12 +72,8 @@ pub struct TenantChoice {
 
 impl ModelEntry {
     /// Whose model it is, and how its provider calls it.
-    fn identity(&self) -> (Provider, &str) {
-        let provider = match self.live.provider {
-            Provider::OpenAiResponses => Provider::OpenAi,
-            other => other,
-        };
-        (provider, &self.live.model)
+    fn identity(&self) -> (&'static str, &str) {
+        (self.live.provider.name(), &self.live.model)
     }
 
     /// Whether both ask the same server for the same model with the same credential.

@@ -1,45 +1,63 @@
 //! Azure OpenAI: chat completions under another address, with the credential in `api-key`.
 
 use super::{
-    capabilities::{Capabilities, LimitName, OutputMode},
-    http::{self, Auth, ClientError},
-    openai::{Dialect, OpenAiChat},
-    options::ModelOptions,
+    capabilities::{Capabilities, LimitName},
+    http::{self, Auth},
+    openai,
+    wire::{Parameters, Target, WireFormat},
 };
-use reqwest::Url;
-use secrecy::SecretString;
+use crate::{
+    error::LlmError,
+    provider::{AttemptInfo, AttemptRequest, Reply},
+};
+use reqwest::{Url, header::HeaderMap};
+use serde_json::{Map, Value};
 
-/// The ways below a JSON schema.
-const FALLBACKS: &[OutputMode] = &[OutputMode::Tool, OutputMode::JsonObject, OutputMode::Text];
 /// The version that needs no date: its address has no deployment and no `api-version`.
 const UNDATED: &str = "v1";
 
-/// Builds a client for a deployment. `endpoint` is the resource's address, for example
-/// `https://contoso.openai.azure.com`.
-///
-/// # Errors
-/// If the system's certificates or the credential are unusable.
-pub fn chat(
-    endpoint: &Url,
-    api_version: &str,
-    deployment: String,
-    key: SecretString,
-    options: ModelOptions,
-) -> Result<OpenAiChat, ClientError> {
-    let dialect = Dialect {
-        provider: "azure.ai.openai",
-        seed: "seed",
-        start: Capabilities::full(LimitName::MaxCompletionTokens, FALLBACKS),
-    };
-    let url = url(endpoint, api_version, &deployment);
-    OpenAiChat::build(
-        url,
-        &Auth::Header("api-key"),
-        dialect,
-        deployment,
-        key,
-        options,
-    )
+/// Azure's server of one customer. Its address is the resource's, for example `https://contoso.openai.azure.com`.
+pub(super) struct Azure;
+
+impl WireFormat for Azure {
+    fn name(&self) -> &'static str {
+        "azure.ai.openai"
+    }
+
+    fn base_url(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn key_variable(&self) -> Option<&'static str> {
+        Some("AZURE_OPENAI_API_KEY")
+    }
+
+    fn url(&self, target: &Target) -> Url {
+        url(&target.base, &target.api_version, &target.model)
+    }
+
+    fn auth(&self) -> Auth {
+        Auth::Header("api-key")
+    }
+
+    fn capabilities(&self, _base: &Url) -> Capabilities {
+        Capabilities::full(LimitName::MaxCompletionTokens, openai::FALLBACKS)
+    }
+
+    fn body(&self, parameters: &Parameters<'_>) -> Map<String, Value> {
+        openai::body(parameters, "seed")
+    }
+
+    fn read(
+        &self,
+        body: &[u8],
+        headers: &HeaderMap,
+        request: &AttemptRequest<'_>,
+        limit: u32,
+        info: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError> {
+        openai::reply::read(body, headers, request, limit, info)
+    }
 }
 
 fn url(endpoint: &Url, api_version: &str, deployment: &str) -> Url {

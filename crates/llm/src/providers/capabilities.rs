@@ -13,10 +13,9 @@ use crate::{
     classify,
     error::LlmError,
     prompt::{Message, OutputSchema, Role},
-    provider::{AttemptInfo, AttemptRequest, Reply},
+    provider::{AttemptInfo, AttemptRequest},
     tier::ServiceTier,
 };
-use reqwest::header::HeaderMap;
 use serde_json::{Map, Value};
 use std::{
     borrow::Cow,
@@ -149,11 +148,6 @@ pub(super) struct Rendered<'a> {
 /// The capabilities of one server, shared by all requests.
 pub(super) struct Learned(Mutex<Capabilities>);
 
-/// Reads a provider's successful response. Takes its body and headers, the limit on output tokens that was sent, and where
-/// the cost is noted.
-pub(super) type ReadAnswer =
-    fn(&[u8], &HeaderMap, &AttemptRequest<'_>, u32, &mut AttemptInfo) -> Result<Reply, LlmError>;
-
 impl Learned {
     pub(super) const fn new(start: Capabilities) -> Self {
         Self(Mutex::new(start))
@@ -163,30 +157,11 @@ impl Learned {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends the request, reads the answer, and learns from both what the server cannot do.
-    ///
-    /// # Errors
-    /// If there is no response, an error status, or no usable answer.
-    pub(super) async fn answer(
-        &self,
-        http: &Http,
-        build: impl Fn(Capabilities) -> Value,
-        read: ReadAnswer,
-        limit: u32,
-        request: &AttemptRequest<'_>,
-        info: &mut AttemptInfo,
-    ) -> Result<Reply, LlmError> {
-        let (response, sent) = self.exchange(http, build, request, info).await?;
-        let reply = read(&response.body, &response.headers, request, limit, info)?;
-        self.judge_answer(sent, &reply.text);
-        Ok(reply)
-    }
-
     /// Sends the request, and again without what the server refuses by name.
     ///
     /// # Errors
     /// An error status that names no parameter which could be left out, or no response.
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         http: &Http,
         build: impl Fn(Capabilities) -> Value,
@@ -226,7 +201,7 @@ impl Learned {
     }
 
     /// Repeats the schema in later prompts if the server accepted it and the answer is no JSON: proxies drop it silently.
-    fn judge_answer(&self, sent: Capabilities, text: &str) {
+    pub(super) fn judge_answer(&self, sent: Capabilities, text: &str) {
         if !sent.shape_in_prompt && !holds_object(text) {
             let next = Capabilities {
                 shape_in_prompt: true,

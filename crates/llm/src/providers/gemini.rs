@@ -5,61 +5,51 @@
 mod reply;
 
 use super::{
-    capabilities::{Capabilities, Learned, LimitName, OutputMode},
-    http::{self, Auth, ClientError, Http},
-    options::ModelOptions,
+    capabilities::{Capabilities, LimitName, OutputMode},
+    http::{self, Auth},
+    wire::{Parameters, Target, WireFormat},
 };
 use crate::{
     error::LlmError,
-    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply, Server},
+    provider::{AttemptInfo, AttemptRequest, Reply},
 };
-use async_trait::async_trait;
-use reqwest::Url;
-use secrecy::SecretString;
+use reqwest::{Url, header::HeaderMap};
 use serde_json::{Map, Value, json};
 
 const FALLBACKS: &[OutputMode] = &[OutputMode::JsonObject, OutputMode::Text];
 
-/// A server with the Gemini API.
-pub struct Gemini {
-    http: Http,
-    model: String,
-    options: ModelOptions,
-    learned: Learned,
-}
+/// A server with the Gemini API. Its address is the part before `/v1beta`.
+pub(super) struct Gemini;
 
-impl Gemini {
-    /// Builds a client. `base` is the part before `/v1beta`, for example
-    /// `https://generativelanguage.googleapis.com`.
-    ///
-    /// # Errors
-    /// If the system's certificates or the credential are unusable.
-    pub fn new(
-        base: &Url,
-        model: String,
-        key: SecretString,
-        options: ModelOptions,
-    ) -> Result<Self, ClientError> {
-        let base = &http::without(base, &["/v1beta"]);
-        let name = model.trim_start_matches("models/");
-        let path = format!("/v1beta/models/{name}:generateContent");
-        let start = Capabilities::full(LimitName::Settled("maxOutputTokens"), FALLBACKS);
-        Ok(Self {
-            http: Http::new(
-                http::join(base, &path),
-                &Auth::Header("x-goog-api-key"),
-                key,
-                options.headers.clone(),
-                options.connect_timeout,
-            )?,
-            model,
-            learned: Learned::new(start.asked_for(&options)),
-            options,
-        })
+impl WireFormat for Gemini {
+    fn name(&self) -> &'static str {
+        "gcp.gemini"
     }
 
-    fn body(&self, request: &AttemptRequest<'_>, can: Capabilities) -> Value {
-        let rendered = can.messages(request.messages, request.schema);
+    fn base_url(&self) -> Option<&'static str> {
+        Some("https://generativelanguage.googleapis.com")
+    }
+
+    fn key_variable(&self) -> Option<&'static str> {
+        Some("GEMINI_API_KEY")
+    }
+
+    fn url(&self, target: &Target) -> Url {
+        let base = &http::without(&target.base, &["/v1beta"]);
+        let name = target.model.trim_start_matches("models/");
+        http::join(base, &format!("/v1beta/models/{name}:generateContent"))
+    }
+
+    fn auth(&self) -> Auth {
+        Auth::Header("x-goog-api-key")
+    }
+
+    fn capabilities(&self, _base: &Url) -> Capabilities {
+        Capabilities::full(LimitName::Settled("maxOutputTokens"), FALLBACKS)
+    }
+
+    fn body(&self, parameters: &Parameters<'_>) -> Map<String, Value> {
+        let rendered = parameters.prompt();
         let parts: Vec<Value> = rendered
             .user
             .iter()
@@ -77,56 +67,38 @@ impl Gemini {
             json!([{ "role": "user", "parts": parts }]),
         );
         let mut config = Map::new();
-        let limit = self.output_limit(request.max_output_tokens);
-        config.insert("maxOutputTokens".into(), json!(limit));
-        if let Some(temperature) = self.options.temperature.filter(|_| can.temperature) {
+        config.insert("maxOutputTokens".into(), json!(parameters.limit()));
+        if let Some(temperature) = parameters.temperature() {
             config.insert("temperature".into(), json!(temperature));
         }
-        if let Some(seed) = self.options.seed.filter(|_| can.seed) {
+        if let Some(seed) = parameters.seed() {
             config.insert("seed".into(), json!(seed));
         }
-        if let Some(effort) = self.options.reasoning.filter(|_| can.reasoning) {
+        if let Some(effort) = parameters.reasoning() {
             let thinking = json!({ "thinkingLevel": effort.as_str() });
             config.insert("thinkingConfig".into(), thinking);
         }
-        if can.output != OutputMode::Text {
+        if parameters.can.output != OutputMode::Text {
             config.insert("responseMimeType".into(), json!("application/json"));
         }
-        if can.output == OutputMode::JsonSchema {
-            config.insert("responseJsonSchema".into(), request.schema.value());
+        if parameters.can.output == OutputMode::JsonSchema {
+            config.insert(
+                "responseJsonSchema".into(),
+                parameters.request.schema.value(),
+            );
         }
         body.insert("generationConfig".into(), Value::Object(config));
-        Value::Object(body)
-    }
-}
-
-#[async_trait]
-impl LlmProvider for Gemini {
-    fn name(&self) -> &'static str {
-        "gcp.gemini"
+        body
     }
 
-    fn model(&self) -> &str {
-        &self.model
-    }
-
-    fn server(&self) -> Option<&Server> {
-        Some(self.http.server())
-    }
-
-    fn output_limit(&self, wanted: u32) -> u32 {
-        self.options.output_limit(wanted)
-    }
-
-    async fn attempt(
+    fn read(
         &self,
+        body: &[u8],
+        headers: &HeaderMap,
         request: &AttemptRequest<'_>,
+        limit: u32,
         info: &mut AttemptInfo,
     ) -> Result<Reply, LlmError> {
-        let build = |can| self.body(request, can);
-        let limit = self.output_limit(request.max_output_tokens);
-        self.learned
-            .answer(&self.http, build, reply::read, limit, request, info)
-            .await
+        reply::read(body, headers, request, limit, info)
     }
 }

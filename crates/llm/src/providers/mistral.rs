@@ -1,32 +1,53 @@
 //! Mistral: chat completions with a seed of another name.
 
 use super::{
-    capabilities::{Capabilities, LimitName, OutputMode},
-    http::{self, Auth, ClientError},
-    openai::{Dialect, OpenAiChat},
-    options::ModelOptions,
+    capabilities::{Capabilities, LimitName},
+    http, openai,
+    wire::{Parameters, Target, WireFormat},
 };
-use reqwest::Url;
-use secrecy::SecretString;
+use crate::{
+    error::LlmError,
+    provider::{AttemptInfo, AttemptRequest, Reply},
+};
+use reqwest::{Url, header::HeaderMap};
+use serde_json::{Map, Value};
 
-/// The ways below a JSON schema.
-const FALLBACKS: &[OutputMode] = &[OutputMode::Tool, OutputMode::JsonObject, OutputMode::Text];
+/// Mistral's server. Its address is the part before `/chat/completions`.
+pub(super) struct Mistral;
 
-/// Builds a client. `base` is the part before `/chat/completions`, for example `https://api.mistral.ai/v1`.
-///
-/// # Errors
-/// If the system's certificates or the credential are unusable.
-pub fn chat(
-    base: &Url,
-    model: String,
-    key: SecretString,
-    options: ModelOptions,
-) -> Result<OpenAiChat, ClientError> {
-    let dialect = Dialect {
-        provider: "mistral_ai",
-        seed: "random_seed",
-        start: Capabilities::full(LimitName::Settled("max_tokens"), FALLBACKS),
-    };
-    let url = http::join(base, "/chat/completions");
-    OpenAiChat::build(url, &Auth::Bearer, dialect, model, key, options)
+impl WireFormat for Mistral {
+    fn name(&self) -> &'static str {
+        "mistral_ai"
+    }
+
+    fn base_url(&self) -> Option<&'static str> {
+        Some("https://api.mistral.ai/v1")
+    }
+
+    fn key_variable(&self) -> Option<&'static str> {
+        Some("MISTRAL_API_KEY")
+    }
+
+    fn url(&self, target: &Target) -> Url {
+        http::join(&target.base, "/chat/completions")
+    }
+
+    fn capabilities(&self, _base: &Url) -> Capabilities {
+        Capabilities::full(LimitName::Settled("max_tokens"), openai::FALLBACKS)
+    }
+
+    fn body(&self, parameters: &Parameters<'_>) -> Map<String, Value> {
+        openai::body(parameters, "random_seed")
+    }
+
+    fn read(
+        &self,
+        body: &[u8],
+        headers: &HeaderMap,
+        request: &AttemptRequest<'_>,
+        limit: u32,
+        info: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError> {
+        openai::reply::read(body, headers, request, limit, info)
+    }
 }

@@ -6,58 +6,46 @@
 mod reply;
 
 use super::{
-    capabilities::{Capabilities, Learned, LimitName, OutputMode},
-    http::{self, Auth, ClientError, Http},
-    options::{ModelOptions, ReasoningEffort},
+    capabilities::{Capabilities, LimitName, OutputMode},
+    http,
+    options::ReasoningEffort,
+    wire::{Parameters, Target, WireFormat},
 };
 use crate::{
     error::LlmError,
-    provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply, Server},
+    provider::{AttemptInfo, AttemptRequest, Reply},
 };
-use async_trait::async_trait;
-use reqwest::Url;
-use secrecy::SecretString;
+use reqwest::{Url, header::HeaderMap};
 use serde_json::{Map, Value, json};
 
 const FALLBACKS: &[OutputMode] = &[OutputMode::JsonObject, OutputMode::Text];
 
-/// An Ollama server.
-pub struct Ollama {
-    http: Http,
-    model: String,
-    options: ModelOptions,
-    learned: Learned,
-}
+/// An Ollama server. Its address is the part before `/api/chat`. A proxy in front of it may want a key.
+pub(super) struct Ollama;
 
-impl Ollama {
-    /// Builds a client. `base` is the part before `/api/chat`, for example `http://127.0.0.1:11434`. The key may be empty;
-    /// a proxy in front of the server may want one.
-    ///
-    /// # Errors
-    /// If the system's certificates or the credential are unusable.
-    pub fn new(
-        base: &Url,
-        model: String,
-        key: SecretString,
-        options: ModelOptions,
-    ) -> Result<Self, ClientError> {
-        let start = Capabilities::full(LimitName::Settled("num_predict"), FALLBACKS);
-        Ok(Self {
-            http: Http::new(
-                http::join(&http::without(base, &["/api", "/v1"]), "/api/chat"),
-                &Auth::Bearer,
-                key,
-                options.headers.clone(),
-                options.connect_timeout,
-            )?,
-            model,
-            learned: Learned::new(start.asked_for(&options)),
-            options,
-        })
+impl WireFormat for Ollama {
+    fn name(&self) -> &'static str {
+        "ollama"
     }
 
-    fn body(&self, request: &AttemptRequest<'_>, can: Capabilities) -> Value {
-        let rendered = can.messages(request.messages, request.schema);
+    fn base_url(&self) -> Option<&'static str> {
+        Some("http://127.0.0.1:11434")
+    }
+
+    fn key_variable(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn url(&self, target: &Target) -> Url {
+        http::join(&http::without(&target.base, &["/api", "/v1"]), "/api/chat")
+    }
+
+    fn capabilities(&self, _base: &Url) -> Capabilities {
+        Capabilities::full(LimitName::Settled("num_predict"), FALLBACKS)
+    }
+
+    fn body(&self, parameters: &Parameters<'_>) -> Map<String, Value> {
+        let rendered = parameters.prompt();
         let system = rendered.system.map(|text| ("system", text));
         let user = rendered.user.into_iter().map(|text| ("user", text));
         let messages: Vec<Value> = system
@@ -66,33 +54,43 @@ impl Ollama {
             .map(|(role, content)| json!({ "role": role, "content": content }))
             .collect();
         let mut body = Map::new();
-        body.insert("model".into(), json!(self.model));
+        body.insert("model".into(), json!(parameters.model));
         body.insert("messages".into(), Value::Array(messages));
         body.insert("stream".into(), json!(false));
-        match can.output {
+        match parameters.can.output {
             OutputMode::JsonSchema => {
-                body.insert("format".into(), request.schema.value());
+                body.insert("format".into(), parameters.request.schema.value());
             }
             OutputMode::JsonObject => {
                 body.insert("format".into(), json!("json"));
             }
             OutputMode::Tool | OutputMode::Text => {}
         }
-        if let Some(effort) = self.options.reasoning.filter(|_| can.reasoning) {
+        if let Some(effort) = parameters.reasoning() {
             body.insert("think".into(), json!(think(effort)));
         }
         let mut options = Map::new();
-        options.insert("num_ctx".into(), json!(self.options.context_tokens));
-        let limit = self.output_limit(request.max_output_tokens);
-        options.insert("num_predict".into(), json!(limit));
-        if let Some(temperature) = self.options.temperature.filter(|_| can.temperature) {
+        options.insert("num_ctx".into(), json!(parameters.options.context_tokens));
+        options.insert("num_predict".into(), json!(parameters.limit()));
+        if let Some(temperature) = parameters.temperature() {
             options.insert("temperature".into(), json!(temperature));
         }
-        if let Some(seed) = self.options.seed.filter(|_| can.seed) {
+        if let Some(seed) = parameters.seed() {
             options.insert("seed".into(), json!(seed));
         }
         body.insert("options".into(), Value::Object(options));
-        Value::Object(body)
+        body
+    }
+
+    fn read(
+        &self,
+        body: &[u8],
+        headers: &HeaderMap,
+        request: &AttemptRequest<'_>,
+        limit: u32,
+        info: &mut AttemptInfo,
+    ) -> Result<Reply, LlmError> {
+        reply::read(body, headers, request, limit, info)
     }
 }
 
@@ -102,37 +100,6 @@ const fn think(effort: ReasoningEffort) -> &'static str {
         ReasoningEffort::Minimal | ReasoningEffort::Low => "low",
         ReasoningEffort::Medium => "medium",
         ReasoningEffort::High => "high",
-    }
-}
-
-#[async_trait]
-impl LlmProvider for Ollama {
-    fn name(&self) -> &'static str {
-        "ollama"
-    }
-
-    fn model(&self) -> &str {
-        &self.model
-    }
-
-    fn server(&self) -> Option<&Server> {
-        Some(self.http.server())
-    }
-
-    fn output_limit(&self, wanted: u32) -> u32 {
-        self.options.output_limit(wanted)
-    }
-
-    async fn attempt(
-        &self,
-        request: &AttemptRequest<'_>,
-        info: &mut AttemptInfo,
-    ) -> Result<Reply, LlmError> {
-        let build = |can| self.body(request, can);
-        let limit = self.output_limit(request.max_output_tokens);
-        self.learned
-            .answer(&self.http, build, reply::read, limit, request, info)
-            .await
     }
 }
 

@@ -2,21 +2,21 @@
 //!
 //! They have no names: a lost batch is recognised by its requests, which are shown only when it has ended.
 
+use super::AUTH;
 use crate::{
     batch::{BatchApi, BatchEnd, BatchItem, BatchOutcome, Found, LostBatch},
     classify,
     error::LlmError,
     providers::{
         batches::{LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, custom_id, id_of, lines},
-        http::{self, Auth, Body, ClientError, Http},
-        options::ModelOptions,
+        http::{self, Body, ClientError, Http},
         reading::invalid,
+        wire::Target,
     },
 };
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{Method, Url, header::HeaderMap};
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -34,14 +34,13 @@ impl AnthropicBatches {
     /// `headers` are those of single requests.
     pub(super) fn new(
         base: &Url,
-        key: SecretString,
+        target: &Target,
         headers: HeaderMap,
-        options: &ModelOptions,
     ) -> Result<Self, ClientError> {
         let url = http::join(base, "/v1/messages/batches");
-        let auth = Auth::Header("x-api-key");
+        let (key, timeout) = (target.key.clone(), target.options.connect_timeout);
         Ok(Self {
-            http: Http::new(url.clone(), &auth, key, headers, options.connect_timeout)?,
+            http: Http::new(url.clone(), &AUTH, key, headers, timeout)?,
             url,
         })
     }

@@ -7,14 +7,13 @@ use crate::{
     providers::{
         batches::{LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, custom_id, id_of, lines},
         http::{self, Auth, Body, ClientError, Http},
-        options::ModelOptions,
         reading::invalid,
+        wire::Target,
     },
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::{Method, Url, header::HeaderMap};
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -31,15 +30,16 @@ pub(in crate::providers) struct OpenAiBatches {
 
 impl OpenAiBatches {
     pub(in crate::providers) fn new(
-        base: &Url,
+        target: &Target,
         endpoint: &'static str,
-        key: SecretString,
-        options: &ModelOptions,
     ) -> Result<Self, ClientError> {
-        let (headers, timeout) = (options.headers.clone(), options.connect_timeout);
+        let Target {
+            base, key, options, ..
+        } = target.clone();
+        let (headers, timeout) = (options.headers, options.connect_timeout);
         Ok(Self {
             http: Http::new(base.clone(), &Auth::Bearer, key, headers, timeout)?,
-            base: base.clone(),
+            base,
             endpoint,
         })
     }
