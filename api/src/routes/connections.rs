@@ -40,7 +40,6 @@ use jobs::{
     secrets::KeyRing,
     store::connections::{self, StoredConnection},
 };
-use queue::Replaced;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -231,11 +230,10 @@ async fn test(
     };
     let (view, how) = test_connection(&app.pool, &app.notifier, &request).await?;
     submit::count::<ConnectionTest>(&app, how);
-    Ok(submit::respond(Submitted {
-        answer: submit::answer_of(&view, how),
+    Ok(submit::respond(Submitted::new(
+        submit::answer_of(&view, how),
         how,
-        replaced: Replaced::default(),
-    }))
+    )))
 }
 
 async fn delete(

@@ -24,7 +24,6 @@ use jobs::{
     },
     kinds::backfill::{Args, Backfill, MAX_EMAILS, USUAL_EMAILS},
 };
-use queue::Replaced;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -101,11 +100,10 @@ async fn backfill(
     };
     let (view, how) = request(&app.pool, &app.notifier, &command).await?;
     submit::count::<Backfill>(&app, how);
-    Ok(submit::respond(Submitted {
-        answer: submit::answer_of(&view, how),
+    Ok(submit::respond(Submitted::new(
+        submit::answer_of(&view, how),
         how,
-        replaced: Replaced::default(),
-    }))
+    )))
 }
 
 impl NewBackfill {

@@ -2,7 +2,7 @@
 
 use super::{
     read,
-    submit_triage::{AnswerOf, SubmitError, SubmitOutcome, Submitted},
+    submit_triage::{AnswerOf, SubmitError, SubmitOutcome, Submitted, claim_key},
 };
 use crate::domain::ResourceKind;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 use base::telemetry;
 use chrono::{DateTime, Utc};
-use queue::{JobKind, JobView, NewJob, Replaced, enqueue, signals::notifier::Notifier};
+use queue::{JobKind, JobView, NewJob, enqueue, signals::notifier::Notifier};
 use sqlx::{PgConnection, PgPool};
 
 /// A request to execute actions.
@@ -63,17 +63,8 @@ pub async fn submit_action(
     request: SubmitAction<'_>,
 ) -> Result<Submitted, SubmitActionError> {
     let mut tx = pool.begin().await?;
-    if !request_keys::claim(&mut tx, &request.key, &request.fingerprint).await? {
-        let stored = request_keys::find(&mut tx, &request.key).await?;
-        return if stored.fingerprint == request.fingerprint {
-            Ok(Submitted {
-                answer: stored.answer,
-                how: SubmitOutcome::Replayed,
-                replaced: Replaced::default(),
-            })
-        } else {
-            Err(SubmitError::KeyReused.into())
-        };
+    if let Some(replayed) = claim_key(&mut tx, &request.key, &request.fingerprint).await? {
+        return Ok(replayed);
     }
     let (view, how) = match request.args.work {
         Work::Approval {
@@ -116,11 +107,7 @@ pub async fn submit_action(
         SubmitOutcome::Inserted => notifier.job_available(ActionExecute::QUEUE),
         SubmitOutcome::Existing | SubmitOutcome::Replayed => {}
     }
-    Ok(Submitted {
-        answer,
-        how,
-        replaced: Replaced::default(),
-    })
+    Ok(Submitted::new(answer, how))
 }
 
 async fn insert(

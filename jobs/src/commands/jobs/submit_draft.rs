@@ -2,7 +2,7 @@
 
 use super::{
     read,
-    submit_triage::{AnswerOf, SubmitError, SubmitOutcome, Submitted},
+    submit_triage::{AnswerOf, SubmitError, SubmitOutcome, Submitted, claim_key},
 };
 use crate::commands::drafts::revise::{self, ReviseError};
 use crate::domain::ResourceKind;
@@ -17,7 +17,7 @@ use crate::{
 use base::{JobId, telemetry};
 use chrono::{DateTime, Utc};
 use queue::{
-    Enqueued, ExternalId, JobKind, JobView, NewJob, Replaced, enqueue::enqueue,
+    Enqueued, ExternalId, JobKind, JobView, NewJob, enqueue::enqueue,
     signals::notifier::Notifier,
 };
 use sha2::{Digest, Sha256};
@@ -68,17 +68,8 @@ pub async fn submit_draft(
     request: SubmitDraft<'_>,
 ) -> Result<Submitted, SubmitDraftError> {
     let mut tx = pool.begin().await?;
-    if !request_keys::claim(&mut tx, &request.key, &request.fingerprint).await? {
-        let stored = request_keys::find(&mut tx, &request.key).await?;
-        return if stored.fingerprint == request.fingerprint {
-            Ok(Submitted {
-                answer: stored.answer,
-                how: SubmitOutcome::Replayed,
-                replaced: Replaced::default(),
-            })
-        } else {
-            Err(SubmitError::KeyReused.into())
-        };
+    if let Some(replayed) = claim_key(&mut tx, &request.key, &request.fingerprint).await? {
+        return Ok(replayed);
     }
     if let Some(message) = request.args.message_id
         && !messages::exists(&mut tx, request.session.tenant, message).await?
@@ -112,11 +103,7 @@ pub async fn submit_draft(
         SubmitOutcome::Inserted => notifier.job_available(DraftGenerate::QUEUE),
         SubmitOutcome::Existing | SubmitOutcome::Replayed => {}
     }
-    Ok(Submitted {
-        answer,
-        how,
-        replaced: Replaced::default(),
-    })
+    Ok(Submitted::new(answer, how))
 }
 
 async fn insert(

@@ -5,6 +5,7 @@
 //! Two keys with two meanings: the request's key protects one HTTP request, the job's external id protects the work.
 
 mod batch;
+mod claim_key;
 mod family;
 mod many;
 mod submitter;
@@ -12,6 +13,8 @@ mod submitter;
 pub use family::{FamilyError, submit_family};
 pub use many::{SubmitMany, submit_many};
 pub use submitter::Submitter;
+
+pub(in crate::commands) use claim_key::claim_key;
 
 use crate::domain::ResourceKind;
 use crate::{
@@ -101,6 +104,17 @@ pub struct Submitted {
     pub how: SubmitOutcome,
     /// Jobs with the same dedupe key that the new job replaced.
     pub replaced: Replaced,
+}
+
+impl Submitted {
+    /// An answer to a request that replaced no jobs.
+    pub fn new(answer: StoredAnswer, how: SubmitOutcome) -> Self {
+        Self {
+            answer,
+            how,
+            replaced: Replaced::default(),
+        }
+    }
 }
 
 /// Where the answer comes from.

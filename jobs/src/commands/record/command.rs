@@ -4,7 +4,7 @@
 use super::{Changed, Record, RecordError};
 use crate::domain::history::HistoryVerb;
 use crate::{
-    commands::jobs::submit_triage::{SubmitError, SubmitOutcome, Submitted},
+    commands::jobs::submit_triage::{SubmitOutcome, Submitted, claim_key},
     domain::{AuditAction, Detail, Session},
     store::{
         audit,
@@ -12,7 +12,6 @@ use crate::{
         request_keys::{self, RequestKey, StoredAnswer},
     },
 };
-use queue::Replaced;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -42,16 +41,8 @@ pub async fn create<T: Record>(
     request: CreateRequest<'_, T>,
 ) -> Result<Submitted, RecordError> {
     let mut tx = pool.begin().await?;
-    let claimed = request_keys::claim(&mut tx, &request.key, &request.fingerprint)
-        .await
-        .map_err(SubmitError::from)?;
-    if !claimed {
-        let stored = request_keys::find(&mut tx, &request.key).await?;
-        return if stored.fingerprint == request.fingerprint {
-            Ok(submitted(stored.answer, SubmitOutcome::Replayed))
-        } else {
-            Err(SubmitError::KeyReused.into())
-        };
+    if let Some(replayed) = claim_key(&mut tx, &request.key, &request.fingerprint).await? {
+        return Ok(replayed);
     }
     let session = request.caller.session;
     let made = T::create(&mut tx, session.tenant, Some(session.user), &request.new).await?;
@@ -67,15 +58,7 @@ pub async fn create<T: Record>(
     let answer = (request.answer_of)(made);
     request_keys::complete(&mut tx, &request.key, &answer).await?;
     tx.commit().await?;
-    Ok(submitted(answer, SubmitOutcome::Inserted))
-}
-
-fn submitted(answer: StoredAnswer, how: SubmitOutcome) -> Submitted {
-    Submitted {
-        answer,
-        how,
-        replaced: Replaced::default(),
-    }
+    Ok(Submitted::new(answer, SubmitOutcome::Inserted))
 }
 
 /// What to do with a record.

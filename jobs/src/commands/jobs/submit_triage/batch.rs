@@ -74,11 +74,7 @@ async fn replay(
         .map(|(place, request)| {
             let stored = stored.remove(&place).ok_or(sqlx::Error::RowNotFound)?;
             Ok(if stored.fingerprint == request.fingerprint {
-                Ok(Submitted {
-                    answer: stored.answer,
-                    how: SubmitOutcome::Replayed,
-                    replaced: Replaced::default(),
-                })
+                Ok(Submitted::new(stored.answer, SubmitOutcome::Replayed))
             } else {
                 Err(SubmitError::KeyReused)
             })

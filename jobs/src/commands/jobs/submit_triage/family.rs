@@ -3,7 +3,7 @@
 use super::{
     SubmitError, SubmitMany, SubmitOutcome, SubmitTriage, Submitted,
     batch::{Plan, perform, plan},
-    entry,
+    claim_key, entry,
     submitter::announce,
 };
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
 };
 use base::JobId;
 use queue::{
-    JobKind, JobState, JobView, NewJob, Replaced, enqueue::bulk, run::children,
-    signals::notifier::Notifier, view::Children,
+    JobKind, JobState, JobView, NewJob, enqueue::bulk, run::children, signals::notifier::Notifier,
+    view::Children,
 };
 use sqlx::{PgConnection, PgPool};
 
@@ -51,18 +51,8 @@ pub async fn submit_family(
     request: SubmitMany<'_>,
 ) -> Result<Submitted, FamilyError> {
     let mut tx = pool.begin().await?;
-    if !request_keys::claim(&mut tx, &request.key, &request.fingerprint).await? {
-        let stored = request_keys::find(&mut tx, &request.key).await?;
-        tx.rollback().await?;
-        return if stored.fingerprint == request.fingerprint {
-            Ok(Submitted {
-                answer: stored.answer,
-                how: SubmitOutcome::Replayed,
-                replaced: Replaced::default(),
-            })
-        } else {
-            Err(SubmitError::KeyReused.into())
-        };
+    if let Some(replayed) = claim_key(&mut tx, &request.key, &request.fingerprint).await? {
+        return Ok(replayed);
     }
     let parent = JobId::new();
     let Plan { works, at } = plan(&mut tx, request.items, Some(parent), request.answer_of).await?;
@@ -103,11 +93,7 @@ pub async fn submit_family(
     if children == 0 {
         notifier.job_available(TriageBatch::QUEUE);
     }
-    Ok(Submitted {
-        answer,
-        how: SubmitOutcome::Inserted,
-        replaced: Replaced::default(),
-    })
+    Ok(Submitted::new(answer, SubmitOutcome::Inserted))
 }
 
 /// Enqueues the parent.

@@ -3,13 +3,14 @@
 use super::{
     AnswerOf, SubmitError, SubmitOutcome, SubmitTriage, Submitted,
     batch::{perform, plan},
+    claim_key,
     submitter::announce,
 };
 use crate::store::{
     audit,
     request_keys::{self, RequestKey, StoredAnswer},
 };
-use queue::{Replaced, signals::notifier::Notifier};
+use queue::signals::notifier::Notifier;
 use sqlx::PgPool;
 
 /// The request and its items; the keys of the items are ignored.
@@ -31,19 +32,9 @@ pub async fn submit_many(
     compose: impl FnOnce(Vec<Result<Submitted, SubmitError>>) -> StoredAnswer,
 ) -> Result<Submitted, SubmitError> {
     let mut tx = pool.begin().await?;
-    if !request_keys::claim(&mut tx, &request.key, &request.fingerprint).await? {
-        let stored = request_keys::find(&mut tx, &request.key).await?;
-        tx.rollback().await?;
-        return if stored.fingerprint == request.fingerprint {
-            Ok(Submitted {
-                answer: stored.answer,
-                how: SubmitOutcome::Replayed,
-                replaced: Replaced::default(),
-            })
-        } else {
-            Err(SubmitError::KeyReused)
-        };
-    };
+    if let Some(replayed) = claim_key(&mut tx, &request.key, &request.fingerprint).await? {
+        return Ok(replayed);
+    }
     let works = plan(&mut tx, request.items, None, request.answer_of)
         .await?
         .works;
@@ -68,9 +59,5 @@ pub async fn submit_many(
     for (item, how, replaced) in outcomes {
         announce(notifier, item, how, &replaced);
     }
-    Ok(Submitted {
-        answer,
-        how: SubmitOutcome::Inserted,
-        replaced: Replaced::default(),
-    })
+    Ok(Submitted::new(answer, SubmitOutcome::Inserted))
 }

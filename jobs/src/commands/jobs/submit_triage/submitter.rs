@@ -146,11 +146,10 @@ async fn submit_round(tools: &Tools, groups: Vec<SameKey>) -> Vec<SameKey> {
 fn replay(first: &SubmitTriage, submitted: &Submitted, request: &SubmitTriage) -> SubmitResult {
     // The first may itself have been a replay; its fingerprint is that of the stored request either way.
     if first.fingerprint == request.fingerprint {
-        Ok(Submitted {
-            answer: submitted.answer.clone(),
-            how: SubmitOutcome::Replayed,
-            replaced: Replaced::default(),
-        })
+        Ok(Submitted::new(
+            submitted.answer.clone(),
+            SubmitOutcome::Replayed,
+        ))
     } else {
         Err(SubmitError::KeyReused)
     }
