@@ -5,9 +5,9 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
+use base::hex;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 /// A resource whose version is its ETag.
 pub trait HasVersion {
@@ -41,12 +41,7 @@ impl<T: HasVersion + Serialize> IntoResponse for Versioned<T> {
 /// Returns an ETag that names exactly these bytes.
 pub fn strong(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
-    let mut etag = String::from("\"");
-    for byte in &digest[..16] {
-        let _ = write!(etag, "{byte:02x}");
-    }
-    etag.push('"');
-    etag
+    format!("\"{}\"", hex(&digest[..16]))
 }
 
 /// Whether `If-None-Match` names this version, by weak comparison as RFC 9110 asks for.

@@ -1,5 +1,6 @@
 //! The folders of `cargo dev` on disk. See [`Places`]. Creates folders, never removes any.
 
+use base::hex;
 use nix::unistd::{Gid, Uid, User, chown};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -113,11 +114,7 @@ impl Places {
 /// Returns `name-1a2b3c4d`, which differs for checkouts with the same folder name.
 fn own_name(workspace: &Path) -> String {
     let digest = Sha256::digest(workspace.as_os_str().as_encoded_bytes());
-    let short: String = digest
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let short = hex(&digest[..4]);
     let name = workspace.file_name().map_or_else(
         || "workspace".into(),
         |name| name.to_string_lossy().into_owned(),

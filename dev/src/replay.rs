@@ -10,6 +10,7 @@ use base::{
     JobId,
     db::{self, DbError, PoolConfig},
     env::{ConfigError, Env},
+    hex,
     telemetry::chain,
 };
 use clap::Args;
@@ -22,7 +23,7 @@ use uuid::Uuid;
 use worker::{
     config::RECORD,
     handlers::ask::{RecordedAnswer, ReplayedAnswer, ReplayedStep},
-    recording::{RecordingError, hexadecimal, of_job},
+    recording::{RecordingError, of_job},
     replay::{ReplayError, Replayed, replay},
 };
 
@@ -147,7 +148,7 @@ async fn answers(
             match serde_json::from_value(checkpoint.completion) {
                 Ok(completion) => answers.push(RecordedAnswer {
                     step: checkpoint.step,
-                    prompt_sha256: hexadecimal(&checkpoint.request_hash),
+                    prompt_sha256: hex(&checkpoint.request_hash),
                     completion,
                 }),
                 Err(error) => {

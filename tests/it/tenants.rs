@@ -88,8 +88,7 @@ async fn owner(db: &TestDb, client: &Client) -> String {
 
 /// Whether a text has the mark, also in the hex digits of bytes.
 fn holds(text: &str, mark: &str) -> bool {
-    let hex: String = mark.bytes().map(|byte| format!("{byte:02x}")).collect();
-    text.contains(mark) || text.contains(&hex)
+    text.contains(mark) || text.contains(&base::hex(mark.as_bytes()))
 }
 
 #[tokio::test]

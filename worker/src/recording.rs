@@ -165,8 +165,3 @@ pub fn rendered(prompt: &Prompt, schema: &OutputSchema) -> (Vec<RecordedMessage>
     });
     (messages.collect(), schema.value())
 }
-
-/// Writes a hash in hexadecimal digits.
-pub fn hexadecimal(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -6,6 +6,7 @@ use crate::prompts::TRIAGE;
 use base::{
     JobId,
     env::{Env, Variable},
+    hex,
 };
 use llm::{Prompt, Trusted};
 use sha2::{Digest as _, Sha256};
@@ -69,10 +70,7 @@ impl ShadowConfig {
 impl ShadowPrompt {
     fn of(text: &str) -> Self {
         let digest = Sha256::digest(text);
-        let hash: String = digest[..4]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hash = hex(&digest[..4]);
         // Read once per process, and needed for as long as it lives.
         Self {
             version: format!("{}-shadow-{hash}", TRIAGE.version).leak(),

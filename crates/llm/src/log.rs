@@ -8,7 +8,10 @@ use crate::{
     retry::Verdict,
     semconv::{CHAT, attribute},
 };
-use base::telemetry::{self, millis};
+use base::{
+    hex,
+    telemetry::{self, millis},
+};
 
 /// The fields that all events of one call share.
 pub(super) struct CallLog<'a> {
@@ -67,11 +70,10 @@ macro_rules! attempt_event {
 
 impl<'a> CallLog<'a> {
     pub(super) fn new(call: &'a Call<'a>, labels: CallLabels<'a>, prompt_bytes: u64) -> Self {
-        let digest = call.prompt.sha256();
         Self {
             call,
             labels,
-            prompt_sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            prompt_sha256: hex(&call.prompt.sha256()),
             prompt_bytes,
         }
     }

@@ -5,6 +5,7 @@ use super::{Peer, PeerSource};
 use crate::fetch::python::{self, Pip, Python};
 use crate::fetch::{Failure, apt, keep, unfinished};
 use crate::run::run;
+use base::hex;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -123,11 +124,7 @@ impl Resolve for Servers {
 /// Named for the list, so that another list fetches anew.
 fn place(cache: &Path) -> PathBuf {
     let digest = Sha256::digest(REQUIREMENTS);
-    let short: String = digest
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let short = hex(&digest[..4]);
     cache.join(format!("python-{short}"))
 }
 

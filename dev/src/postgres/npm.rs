@@ -5,6 +5,7 @@
 use super::binaries::{Binaries, BinarySource};
 use crate::fetch::{Failure, keep, unfinished};
 use crate::run::run;
+use base::hex;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -102,10 +103,7 @@ fn bin(folder: &Path) -> PathBuf {
 fn verify(tarball: &Path, pinned: &str) -> Result<(), Failure> {
     let bytes = fs::read(tarball)
         .map_err(|error| Failure(format!("could not read {}: {error}", tarball.display())))?;
-    let found: String = Sha256::digest(&bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let found = hex(&Sha256::digest(&bytes));
     if found == pinned {
         Ok(())
     } else {

@@ -164,11 +164,6 @@ impl fmt::Debug for OutgoingMessage {
     }
 }
 
-/// Writes bytes as lower-case hexadecimal, as in JSON.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,11 +14,9 @@ use super::{
     ApprovalId, ConnectionId, MessageId,
     action::{ActionType, canonical_sha256},
 };
-use base::TenantId;
-use base::str_enum;
+use base::{TenantId, hex, str_enum};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 
 str_enum! {
     /// What happens to an email that may have been sent when the provider cannot tell.
@@ -59,13 +57,7 @@ pub fn message_id(tenant: TenantId, key: &[u8; 32], domain: &str) -> String {
         .chain_update(tenant.0)
         .chain_update(key)
         .finalize();
-    let mut id = String::with_capacity(36 + domain.len());
-    id.push('<');
-    for byte in &hash[..16] {
-        let _ = write!(id, "{byte:02x}");
-    }
-    let _ = write!(id, "@{domain}>");
-    id
+    format!("<{}@{domain}>", hex(&hash[..16]))
 }
 
 /// An effect to be inserted before it is tried.

@@ -8,10 +8,11 @@ use crate::domain::{
     judgement::{Category, Disposition, Priority, Sla, Source, ThreadStatus},
     risk::Risk,
 };
+use base::hex;
 use queue::{JobKind, RetryPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 /// The kind of job; see [`Args`] and [`Output`].
 pub struct Triage;
@@ -79,11 +80,7 @@ pub fn default_name(
     mode: Mode,
     dry_run: bool,
 ) -> String {
-    let mut hash = String::with_capacity(32);
-    for byte in &content_hash[..16] {
-        // Writing to a String cannot fail.
-        let _ = write!(hash, "{byte:02x}");
-    }
+    let hash = hex(&content_hash[..16]);
     let dry = if dry_run { ":dry" } else { "" };
     // The name does not say how the email came here: one that is submitted and read from a mailbox is one job. The dash is part
     // of the names of stored jobs.

@@ -50,7 +50,7 @@ async fn forget(db: &TestDb, tenant: TenantId) -> u64 {
 
 /// Rows that still have the mark, also in the hex digits of bytes.
 async fn words(db: &TestDb) -> Vec<String> {
-    let hex: String = MARK.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = base::hex(MARK.as_bytes());
     let dump = db.dump().await;
     let lines = dump.lines();
     lines

@@ -42,11 +42,7 @@ async fn unseal(app: &TestApp, connection: &str, signing: &str, url: &str) {
         signing: SigningSecret::parse(&signing.to_owned().into()).unwrap(),
         url: None,
     };
-    let digits: String = sealed(app, connection, secret)
-        .bytes
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digits = base::hex(&sealed(app, connection, secret).bytes);
     app.db
         .execute(&format!(
             "update connections set address = '{url}', settings = '{{\"url\": \"{url}\"}}', secret = '\\x{digits}' \

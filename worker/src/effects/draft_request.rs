@@ -2,10 +2,9 @@
 
 use super::{ActionContext, LocalEffect, not_compensable};
 use async_trait::async_trait;
-use base::TenantId;
+use base::{TenantId, hex};
 use jobs::{
     commands::effects::local::{Done, Refusal},
-    domain::draft::hex,
     kinds::draft::{Args, DraftGenerate, reply_name},
     store::effects::StoredEffect,
 };

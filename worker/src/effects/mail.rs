@@ -6,11 +6,12 @@ use super::{
 };
 use crate::providers::{OnDeferral, ProviderError};
 use async_trait::async_trait;
+use base::hex;
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
         DraftId,
-        draft::{DraftMode, DraftStatus, OutgoingMessage, hex},
+        draft::{DraftMode, DraftStatus, OutgoingMessage},
         effect::{RenderedEmail, message_id},
         mail::{OWN_ID, deliverable},
     },

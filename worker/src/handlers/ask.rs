@@ -22,9 +22,9 @@ pub use metrics::SpendMetrics;
 pub use recorded::{RecordedAnswer, RecordedAnswers, ReplayedAnswer, ReplayedStep};
 
 use crate::handlers::model_failure::effects::passes_on;
-use crate::recording::{Exchange, Recorder, hexadecimal, rendered};
+use crate::recording::{Exchange, Recorder, rendered};
 use base::{
-    TenantId, db,
+    TenantId, db, hex,
     telemetry::{chain, millis},
 };
 use batched::HandedIn;
@@ -124,7 +124,7 @@ pub(in crate::handlers) async fn ask(
     let request_hash = question.prompt.sha256();
     if let Some(recorded) = &access.recorded {
         let step = question.step;
-        let answer = recorded.take(step, &hexadecimal(&request_hash));
+        let answer = recorded.take(step, &hex(&request_hash));
         return answer.ok_or(AskError::NotRecorded { step });
     }
     let key = CheckpointKey {
@@ -251,7 +251,7 @@ async fn write_exchange(
         provider: ledger.model.provider_name().to_owned(),
         model: ledger.model.model_name().to_owned(),
         prompt_version: ledger.version.to_owned(),
-        prompt_sha256: hexadecimal(&ledger.key.request_hash),
+        prompt_sha256: hex(&ledger.key.request_hash),
         messages,
         schema,
         answer: result.ok().cloned(),

@@ -8,12 +8,12 @@ use crate::{
     route_table::{Access, Route},
 };
 use axum::{Json, extract::State, http::Method};
-use base::JobId;
+use base::{JobId, hex};
 use chrono::{DateTime, Utc};
 use jobs::{
     domain::{
         DraftId,
-        draft::{Confidence, DiffLine, Origin, Tone, diff, hex},
+        draft::{Confidence, DiffLine, Origin, Tone, diff},
         session::Scope,
     },
     store::{

@@ -6,6 +6,7 @@ use crate::places::{Places, RunAs, hand_over, make_folder};
 use crate::postgres::Binaries;
 use crate::run::run;
 use crate::supervised::{Spec, Supervised};
+use base::hex;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File, TryLockError};
@@ -322,7 +323,7 @@ fn password(path: &Path) -> Result<String, ClusterError> {
     File::open(source)
         .and_then(|mut source| source.read_exact(&mut random))
         .map_err(at(source))?;
-    let password: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let password = hex(&random);
     let mut options = fs::OpenOptions::new();
     options
         .write(true)

@@ -3,9 +3,7 @@
 use super::deliver::{FetchedEmail, Source, enqueue, unknown};
 use crate::{
     commands::jobs::submit_triage::SubmitOutcome,
-    domain::{
-        Actor, AuditAction, Detail, ResourceKind, Session, connection::ConnectionStatus, draft::hex,
-    },
+    domain::{Actor, AuditAction, Detail, ResourceKind, Session, connection::ConnectionStatus},
     kinds::backfill::{Args, Backfill},
     store::{
         audit,
@@ -13,7 +11,7 @@ use crate::{
         connections,
     },
 };
-use base::telemetry;
+use base::{hex, telemetry};
 use chrono::{DateTime, Utc};
 use queue::{
     Dedupe, DedupePolicy, EnqueueError, Enqueued, Job, JobKind, JobView, NewJob,

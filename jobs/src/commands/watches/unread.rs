@@ -6,7 +6,6 @@ use crate::{
     commands::inbox,
     domain::{
         ConnectionId, ResourceKind, UserId,
-        draft::hex,
         history::HistoryVerb,
         inbox::{ItemSource, NewItem, title_of},
         judgement::Priority,
@@ -20,7 +19,7 @@ use crate::{
         watches::WatchLease,
     },
 };
-use base::TenantId;
+use base::{TenantId, hex};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use std::fmt::Write as _;

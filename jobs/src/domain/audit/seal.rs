@@ -3,7 +3,7 @@
 //! Every hash starts with a byte of its own kind, so that none can be passed off as another. docs/operations.md describes
 //! them for verifiers in other languages.
 
-use base::TenantId;
+use base::{TenantId, hex};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -75,7 +75,7 @@ impl SealHash {
 
 impl fmt::Display for SealHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The URL of a calendar or a webhook: absolute, without credentials in it.
 
+use base::hex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -47,8 +48,7 @@ impl WebUrl {
     /// Returns a name that tells it from other URLs of the same origin without showing the rest of it.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(self.0.as_str());
-        let digits = digest[..6].iter().map(|byte| format!("{byte:02x}"));
-        format!("{}#{}", self.origin(), digits.collect::<String>())
+        format!("{}#{}", self.origin(), hex(&digest[..6]))
     }
 
     pub fn is_encrypted(&self) -> bool {

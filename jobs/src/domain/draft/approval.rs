@@ -1,6 +1,5 @@
 //! The approval of a draft version: [`approval_of`]. It covers one version and its content, by its hash.
 
-use super::hex;
 use crate::domain::{
     DraftId, MessageId,
     action::{ActionType, Params, canonical_sha256},
@@ -9,6 +8,7 @@ use crate::domain::{
     proposal::Proposal,
     risk::Risk,
 };
+use base::hex;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 

@@ -8,10 +8,8 @@ use crate::domain::{
     draft::send_at::SendAt,
     judgement::{Category, Disposition, Judgement, Priority},
 };
-use base::JobId;
-use base::str_enum;
+use base::{JobId, hex, str_enum};
 use chrono::{DateTime, Utc};
-use std::fmt::Write as _;
 
 str_enum! {
     /// The state of an item. A deferred item is queued again when its time comes.
@@ -116,14 +114,10 @@ impl NewItem {
     /// Builds the item of a message, of medium priority. It is named by the message's content, so that a copy does not
     /// add another.
     pub fn of_mail(subject: &str, content_hash: &[u8; 32], message: MessageId) -> Self {
-        let mut dedupe_key = String::with_capacity(64);
-        for byte in content_hash {
-            let _ = write!(dedupe_key, "{byte:02x}");
-        }
         Self {
             owner: None,
             source: ItemSource::Email,
-            dedupe_key,
+            dedupe_key: hex(content_hash),
             title: title_of(subject),
             rationale: String::new(),
             priority: Priority::Medium,
