@@ -2,6 +2,30 @@
 //!
 //! A retried job keeps its id and its attempt number, so a former worker still cannot write.
 
+/// Queries the discarded jobs that a filter selects: `$query!(Row)`, the statement before and after the conditions of the
+/// filter, the tenant, the filter and the values of what comes after. The tenant is `$1`, the filter `$2` to `$8`.
+macro_rules! filtered {
+    ($query:ident!($($row:path)?), $before:literal, $after:literal, $tenant:expr, $filter:expr, $($value:expr),+ $(,)?) => {
+        sqlx::$query!(
+            $($row,)?
+            $before + r#"
+             and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
+             and ($4::text is null or error_code = $4)
+             and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
+             and ($7::timestamptz is null or finished_at >= $7) and ($8::timestamptz is null or finished_at < $8)"# + $after,
+            $tenant,
+            $filter.kind,
+            $filter.queue,
+            $filter.error_code,
+            $filter.created_from,
+            $filter.created_before,
+            $filter.finished_from,
+            $filter.finished_before,
+            $($value),+
+        )
+    };
+}
+
 pub mod all_tenants;
 
 use super::Row;
@@ -50,29 +74,19 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<JobView>, sqlx::Error> {
     // The state is a literal: with a parameter, a generic plan could not use the index on discarded jobs.
-    let rows = sqlx::query_as!(
-        Row,
+    let rows = filtered!(
+        query_as!(Row),
         r#"select id as "id: JobId", kind, queue, state as "state: JobState", errors as attempts, max_attempts, priority, run_at, created_at, started_at,
                   finished_at as "finished_at?", null::jsonb as output, error_code, error_message, null::real as progress,
                   null::text as progress_note, request_id, client_request_id,
                   parent_id as "parent_id: JobId", 0 as "children!", null::bigint as ended, null::bigint as failed
            from finished_jobs
-           where tenant_id = $1 and state = 'discarded'
-             and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
-             and ($4::text is null or error_code = $4)
-             and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
-             and ($7::timestamptz is null or finished_at >= $7) and ($8::timestamptz is null or finished_at < $8)
+           where tenant_id = $1 and state = 'discarded'"#,
+        r#"
              and id < coalesce($9, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
            order by id desc
            limit $10"#,
-        tenant.0,
-        filter.kind,
-        filter.queue,
-        filter.error_code,
-        filter.created_from,
-        filter.created_before,
-        filter.finished_from,
-        filter.finished_before,
+        tenant.0, filter,
         before.map(|id| id.0),
         limit,
     )
@@ -130,24 +144,16 @@ pub async fn lock(
     filter: &DeadLetterFilter,
     limit: i64,
 ) -> Result<Vec<(TenantId, JobId)>, sqlx::Error> {
-    let found = sqlx::query_scalar!(
+    let found = filtered!(
+        query_scalar!(),
         r#"select id as "id: JobId" from finished_jobs
-           where tenant_id = $1 and state = 'discarded'
-             and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
-             and ($4::text is null or error_code = $4)
-             and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
-             and ($7::timestamptz is null or finished_at >= $7) and ($8::timestamptz is null or finished_at < $8)
+           where tenant_id = $1 and state = 'discarded'"#,
+        r#"
            order by id
            limit $9
            for update skip locked"#,
         tenant.0,
-        filter.kind,
-        filter.queue,
-        filter.error_code,
-        filter.created_from,
-        filter.created_before,
-        filter.finished_from,
-        filter.finished_before,
+        filter,
         limit,
     )
     .fetch_all(conn)
@@ -164,24 +170,16 @@ pub async fn count(
     tenant: TenantId,
     filter: &DeadLetterFilter,
 ) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
+    filtered!(
+        query_scalar!(),
         r#"select count(*) as "count!" from (
                select from finished_jobs
-               where tenant_id = $1 and state = 'discarded'
-                 and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
-                 and ($4::text is null or error_code = $4)
-                 and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
-                 and ($7::timestamptz is null or finished_at >= $7) and ($8::timestamptz is null or finished_at < $8)
+               where tenant_id = $1 and state = 'discarded'"#,
+        r#"
                limit $9
            ) found"#,
         tenant.0,
-        filter.kind,
-        filter.queue,
-        filter.error_code,
-        filter.created_from,
-        filter.created_before,
-        filter.finished_from,
-        filter.finished_before,
+        filter,
         MAX_COUNTED,
     )
     .fetch_one(conn)

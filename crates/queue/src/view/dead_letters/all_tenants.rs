@@ -35,28 +35,18 @@ pub async fn list(
     before: Option<JobId>,
     limit: i64,
 ) -> Result<Vec<DeadLetter>, sqlx::Error> {
-    sqlx::query_as!(
-        DeadLetter,
+    filtered!(
+        query_as!(DeadLetter),
         r#"select id as "id: JobId", tenant_id as "tenant: TenantId", kind, queue, errors as attempt, crashes, max_attempts,
                   created_at, finished_at, error_code, request_id
            from finished_jobs
            where state = 'discarded'
-             and ($1::uuid is null or tenant_id = $1)
-             and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
-             and ($4::text is null or error_code = $4)
-             and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
-             and ($7::timestamptz is null or finished_at >= $7) and ($8::timestamptz is null or finished_at < $8)
+             and ($1::uuid is null or tenant_id = $1)"#,
+        r#"
              and id < coalesce($9, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
            order by id desc
            limit $10"#,
-        tenant.map(|tenant| tenant.0),
-        filter.kind,
-        filter.queue,
-        filter.error_code,
-        filter.created_from,
-        filter.created_before,
-        filter.finished_from,
-        filter.finished_before,
+        tenant.map(|tenant| tenant.0), filter,
         before.map(|id| id.0),
         limit,
     )
@@ -74,25 +64,17 @@ pub async fn lock(
     filter: &DeadLetterFilter,
     limit: i64,
 ) -> Result<Vec<(TenantId, JobId)>, sqlx::Error> {
-    let rows = sqlx::query!(
+    let rows = filtered!(
+        query!(),
         r#"select tenant_id as "tenant: TenantId", id as "id: JobId" from finished_jobs
            where state = 'discarded'
-             and ($1::uuid is null or tenant_id = $1)
-             and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
-             and ($4::text is null or error_code = $4)
-             and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
-             and ($7::timestamptz is null or finished_at >= $7) and ($8::timestamptz is null or finished_at < $8)
+             and ($1::uuid is null or tenant_id = $1)"#,
+        r#"
            order by id
            limit $9
            for update skip locked"#,
         tenant.map(|tenant| tenant.0),
-        filter.kind,
-        filter.queue,
-        filter.error_code,
-        filter.created_from,
-        filter.created_before,
-        filter.finished_from,
-        filter.finished_before,
+        filter,
         limit,
     )
     .fetch_all(conn)
@@ -109,25 +91,17 @@ pub async fn count(
     tenant: Option<TenantId>,
     filter: &DeadLetterFilter,
 ) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
+    filtered!(
+        query_scalar!(),
         r#"select count(*) as "count!" from (
                select from finished_jobs
                where state = 'discarded'
-                 and ($1::uuid is null or tenant_id = $1)
-                 and ($2::text is null or kind = $2) and ($3::text is null or queue = $3)
-                 and ($4::text is null or error_code = $4)
-                 and ($5::timestamptz is null or created_at >= $5) and ($6::timestamptz is null or created_at < $6)
-                 and ($7::timestamptz is null or finished_at >= $7) and ($8::timestamptz is null or finished_at < $8)
+                 and ($1::uuid is null or tenant_id = $1)"#,
+        r#"
                limit $9
            ) found"#,
         tenant.map(|tenant| tenant.0),
-        filter.kind,
-        filter.queue,
-        filter.error_code,
-        filter.created_from,
-        filter.created_before,
-        filter.finished_from,
-        filter.finished_before,
+        filter,
         MAX_COUNTED,
     )
     .fetch_one(conn)
