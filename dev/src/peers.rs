@@ -3,6 +3,7 @@
 //!
 //! Only [`fetch_all`] uses the network. A test finds what is there and otherwise names the command that fetches it.
 
+mod debian;
 mod dovecot;
 pub mod left_out;
 mod libfaketime;

@@ -4,9 +4,9 @@
 //! are not are made relative when the package is unpacked, so that Dovecot finds them below the folder that it runs in
 //! ([`Dovecot::command`]).
 
-use super::resolve::{Fetcher, Resolve, announce, debian_sources};
-use super::{Peer, PeerSource};
-use crate::fetch::{Failure, apt, debian::library_path};
+use super::Peer;
+use super::debian::{DebianPeer, file, program};
+use crate::fetch::{Failure, debian::library_path};
 use crate::run::run;
 use std::fmt::{self, Write};
 use std::fs;
@@ -14,9 +14,6 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// What Debian calls it.
-const PACKAGES: [&str; 2] = ["dovecot-core", "dovecot-imapd"];
 
 /// In the folder that a package was unpacked into.
 const PROGRAM: &str = "usr/sbin/dovecot";
@@ -107,29 +104,12 @@ impl Dovecot {
         Ok(found)
     }
 
-    fn of_the_system() -> Result<Self, Failure> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::env::split_paths(&path)
-            // Not in everybody's path.
-            .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
-        let program = folders
-            .map(|folder| folder.join("dovecot"))
-            .find(|program| program.is_file())
-            .ok_or_else(|| Failure("no dovecot in PATH or /usr/sbin".to_owned()))?;
-        Self::checked(program, None)
-    }
-
     /// The one that an earlier run unpacked into this cache.
     ///
     /// # Errors
     /// When there is none, or it does not run.
     pub fn in_cache(cache: &Path) -> Result<Self, Failure> {
-        let root = place(cache);
-        let program = root.join(PROGRAM);
-        if !program.is_file() {
-            return Err(Failure(format!("{} does not exist", program.display())));
-        }
-        Self::checked(program, Some(root))
+        <Self as DebianPeer>::in_cache(cache)
     }
 }
 
@@ -148,39 +128,24 @@ impl fmt::Display for Dovecot {
     }
 }
 
-impl Resolve for Dovecot {
+impl DebianPeer for Dovecot {
     const PEER: Peer = Peer::Dovecot;
+    const NAME: &'static str = "dovecot";
+    const PACKAGES: &'static [&'static str] = &["dovecot-core", "dovecot-imapd"];
+    const SERVICES: &'static [&'static str] = &["dovecot"];
+    const SIZE: &'static str = " (6 MB)";
 
-    fn sources() -> &'static [PeerSource] {
-        debian_sources()
+    fn of_the_system() -> Result<Self, Failure> {
+        Self::checked(program("dovecot")?, None)
     }
 
-    fn attempt(source: PeerSource, fetcher: &Fetcher<'_>) -> Result<Self, Failure> {
-        match source {
-            PeerSource::System => Self::of_the_system(),
-            PeerSource::Cached => Self::in_cache(fetcher.cache),
-            PeerSource::Apt => {
-                apt::install(&PACKAGES, &apt::keep_stopped(&["dovecot"]), || {
-                    announce(
-                        Self::PEER,
-                        "installing the Debian package (its service stays off)",
-                    );
-                })?;
-                Self::of_the_system()
-            }
-            PeerSource::Deb => {
-                let archive = fetcher.archive()?;
-                announce(Self::PEER, "fetching the Debian package (6 MB)");
-                archive.unpack(&PACKAGES, &place(fetcher.cache), make_paths_relative)?;
-                Self::in_cache(fetcher.cache)
-            }
-            PeerSource::Pip => Err(Failure("there is no Python package of it".to_owned())),
-        }
+    fn unpacked(root: &Path) -> Result<Self, Failure> {
+        Self::checked(file(root, PROGRAM)?, Some(root.to_owned()))
     }
-}
 
-fn place(cache: &Path) -> PathBuf {
-    cache.join("deb-dovecot")
+    fn finish(root: &Path) -> Result<(), Failure> {
+        make_paths_relative(root)
+    }
 }
 
 fn make_paths_relative(root: &Path) -> Result<(), Failure> {

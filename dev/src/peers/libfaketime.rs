@@ -1,12 +1,10 @@
 //! libfaketime, which sets the clocks of the chaos run's workers wrong. See [`Libfaketime`].
 
-use super::resolve::{Fetcher, Resolve, announce, debian_sources};
-use super::{Peer, PeerSource};
-use crate::fetch::{Failure, apt};
+use super::Peer;
+use super::debian::{DebianPeer, file};
+use crate::fetch::Failure;
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-const PACKAGES: [&str; 1] = ["libfaketime"];
 
 /// A library for `LD_PRELOAD`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,14 +16,9 @@ impl Libfaketime {
     /// Where Debian's package puts it, below `/` or the folder it was unpacked into.
     fn below(root: &Path) -> Result<Self, Failure> {
         let arch = std::env::consts::ARCH;
-        let library = root.join(format!(
-            "usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1"
-        ));
-        if library.is_file() {
-            Ok(Self { library })
-        } else {
-            Err(Failure(format!("{} does not exist", library.display())))
-        }
+        let name = format!("usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1");
+        let library = file(root, &name)?;
+        Ok(Self { library })
     }
 }
 
@@ -35,34 +28,17 @@ impl fmt::Display for Libfaketime {
     }
 }
 
-impl Resolve for Libfaketime {
+impl DebianPeer for Libfaketime {
     const PEER: Peer = Peer::Libfaketime;
+    const NAME: &'static str = "libfaketime";
+    const PACKAGES: &'static [&'static str] = &["libfaketime"];
+    const SERVICES: &'static [&'static str] = &[];
 
-    fn sources() -> &'static [PeerSource] {
-        debian_sources()
+    fn of_the_system() -> Result<Self, Failure> {
+        Self::below(Path::new("/"))
     }
 
-    fn attempt(source: PeerSource, fetcher: &Fetcher<'_>) -> Result<Self, Failure> {
-        match source {
-            PeerSource::System => Self::below(Path::new("/")),
-            PeerSource::Cached => Self::below(&place(fetcher.cache)),
-            PeerSource::Apt => {
-                apt::install(&PACKAGES, "", || {
-                    announce(Self::PEER, "installing the Debian package");
-                })?;
-                Self::below(Path::new("/"))
-            }
-            PeerSource::Deb => {
-                let archive = fetcher.archive()?;
-                announce(Self::PEER, "fetching the Debian package");
-                archive.unpack(&PACKAGES, &place(fetcher.cache), |_| Ok(()))?;
-                Self::below(&place(fetcher.cache))
-            }
-            PeerSource::Pip => Err(Failure("there is no Python package of it".to_owned())),
-        }
+    fn unpacked(root: &Path) -> Result<Self, Failure> {
+        Self::below(root)
     }
-}
-
-fn place(cache: &Path) -> PathBuf {
-    cache.join("deb-libfaketime")
 }

@@ -1,14 +1,12 @@
 //! PgBouncer, through which tests reach Postgres as many installations do. See [`PgBouncer`].
 
-use super::resolve::{Fetcher, Resolve, announce, debian_sources};
-use super::{Peer, PeerSource};
-use crate::fetch::{Failure, apt, debian::library_path};
+use super::Peer;
+use super::debian::{DebianPeer, file, program};
+use crate::fetch::{Failure, debian::library_path};
 use crate::run::run;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-const PACKAGES: [&str; 1] = ["pgbouncer"];
 
 /// In the folder that the package was unpacked into.
 const PROGRAM: &str = "usr/sbin/pgbouncer";
@@ -46,26 +44,6 @@ impl PgBouncer {
         found.keeps_prepared_statements = minor >= 21;
         Ok(found)
     }
-
-    fn of_the_system() -> Result<Self, Failure> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let program = std::env::split_paths(&path)
-            // Not in everybody's path.
-            .chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from))
-            .map(|folder| folder.join("pgbouncer"))
-            .find(|program| program.is_file())
-            .ok_or_else(|| Failure("no pgbouncer in PATH or /usr/sbin".to_owned()))?;
-        Self::checked(program, None)
-    }
-
-    fn in_cache(cache: &Path) -> Result<Self, Failure> {
-        let root = place(cache);
-        let program = root.join(PROGRAM);
-        if !program.is_file() {
-            return Err(Failure(format!("{} does not exist", program.display())));
-        }
-        Self::checked(program, Some(root))
-    }
 }
 
 fn minor_of(version: &str) -> Option<u32> {
@@ -79,39 +57,19 @@ impl fmt::Display for PgBouncer {
     }
 }
 
-impl Resolve for PgBouncer {
+impl DebianPeer for PgBouncer {
     const PEER: Peer = Peer::PgBouncer;
+    const NAME: &'static str = "pgbouncer";
+    const PACKAGES: &'static [&'static str] = &["pgbouncer"];
+    const SERVICES: &'static [&'static str] = &["pgbouncer"];
 
-    fn sources() -> &'static [PeerSource] {
-        debian_sources()
+    fn of_the_system() -> Result<Self, Failure> {
+        Self::checked(program("pgbouncer")?, None)
     }
 
-    fn attempt(source: PeerSource, fetcher: &Fetcher<'_>) -> Result<Self, Failure> {
-        match source {
-            PeerSource::System => Self::of_the_system(),
-            PeerSource::Cached => Self::in_cache(fetcher.cache),
-            PeerSource::Apt => {
-                apt::install(&PACKAGES, &apt::keep_stopped(&["pgbouncer"]), || {
-                    announce(
-                        Self::PEER,
-                        "installing the Debian package (its service stays off)",
-                    );
-                })?;
-                Self::of_the_system()
-            }
-            PeerSource::Deb => {
-                let archive = fetcher.archive()?;
-                announce(Self::PEER, "fetching the Debian package");
-                archive.unpack(&PACKAGES, &place(fetcher.cache), |_| Ok(()))?;
-                Self::in_cache(fetcher.cache)
-            }
-            PeerSource::Pip => Err(Failure("there is no Python package of it".to_owned())),
-        }
+    fn unpacked(root: &Path) -> Result<Self, Failure> {
+        Self::checked(file(root, PROGRAM)?, Some(root.to_owned()))
     }
-}
-
-fn place(cache: &Path) -> PathBuf {
-    cache.join("deb-pgbouncer")
 }
 
 #[cfg(test)]
