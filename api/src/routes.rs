@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod blocks;
+pub mod budgets;
 pub mod connections;
 pub mod contacts;
 pub mod drafts;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Route> {
         (Tag::Connections, connections::routes()),
         (Tag::Settings, settings::routes()),
         (Tag::Usage, usage::routes()),
+        (Tag::Usage, budgets::routes()),
         (Tag::History, history::routes()),
         (Tag::Audit, audit::routes()),
         (Tag::Operators, operators::routes()),

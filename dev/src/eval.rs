@@ -12,6 +12,7 @@ use base::env::{ConfigError, Env};
 use clap::Args;
 use decision::MinAccuracy;
 use indicatif::{ProgressBar, ProgressStyle};
+use jobs::domain::llm::ModelName;
 use labels::{LabelledEmail, LabelsError};
 use llm::{LlmError, config::ModelError};
 use report::{JudgedEmail, Report};
@@ -66,7 +67,7 @@ pub async fn run(args: EvalArgs) -> Result<u8, EvalError> {
     let emails = labels::read(&args.folder)?;
     let config = ModelConfig::from_env(Env::from_process())?;
     let access = ModelAccess::of_config(&config).map_err(EvalError::Model)?;
-    let (provider, model) = access.names();
+    let ModelName { provider, model } = access.name();
     eprintln!("Judging {} emails with {provider}/{model}.", emails.len());
     let mut interrupts = Interrupts::catch().map_err(EvalError::Signals)?;
     let judged = tokio::select! {
@@ -76,7 +77,7 @@ pub async fn run(args: EvalArgs) -> Result<u8, EvalError> {
             return Ok(130);
         }
     };
-    let report = Report::new(access.names(), config.prices.as_of, judged);
+    let report = Report::new(access.name(), config.prices.as_of, judged);
     if args.json {
         say::line(report.as_json());
     } else {

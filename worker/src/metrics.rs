@@ -102,8 +102,8 @@ impl AssistantMetrics {
     }
 
     pub(crate) async fn read_audit_seals(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let (newest, _) = audit_seals::head(&mut *pool.acquire().await?).await?;
-        self.audit_seals.set(newest);
+        let head = audit_seals::head(&mut *pool.acquire().await?).await?;
+        self.audit_seals.set(head.number);
         Ok(())
     }
 

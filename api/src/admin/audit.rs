@@ -5,11 +5,11 @@ use anyhow::Context;
 use base::db::PgPool;
 use clap::Subcommand;
 use jobs::{
-    commands::audit::{
-        seal::Head,
-        verify::{export, verify},
+    commands::audit::verify::{export, verify},
+    domain::{
+        audit::seal::{Head, SealHash},
+        invite::TenantSlug,
     },
-    domain::{audit::seal::SealHash, invite::TenantSlug},
     store::audit_seals,
 };
 
@@ -48,7 +48,7 @@ pub(super) async fn run(pool: &PgPool, command: AuditCommand) -> anyhow::Result<
                 .acquire()
                 .await
                 .context("could not connect to the database")?;
-            let (number, chain) = audit_seals::head(&mut conn)
+            let Head { number, chain } = audit_seals::head(&mut conn)
                 .await
                 .context("could not read the newest seal")?;
             print(&format!("{number}:{chain}"))

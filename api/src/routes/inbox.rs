@@ -24,7 +24,7 @@ use jobs::{
         session::Scope,
     },
     store::{
-        inbox_items::{self, StoredItem},
+        inbox_items::{self, ItemCounts, StoredItem},
         users,
     },
 };
@@ -167,7 +167,7 @@ async fn inbox(
     let mut conn = app.pool.acquire().await?;
     let limit = i64::try_from(VISIBLE + PRELOADED).map_err(ApiError::internal)?;
     let found = inbox_items::waiting(&mut conn, tenant, user, limit).await?;
-    let (waiting, deferred) = inbox_items::count(&mut conn, tenant, user).await?;
+    let ItemCounts { waiting, deferred } = inbox_items::count(&mut conn, tenant, user).await?;
     let person = users::correspondent(&mut conn, tenant, user).await?;
     let zone = zone(person.as_ref().map_or("UTC", |person| &person.timezone));
     let mut items = found.into_iter().map(Item::from);

@@ -5,6 +5,7 @@ use super::labels::Label;
 use crate::table::RULED_HEADER;
 use chrono::NaiveDate;
 use comfy_table::{Cell, CellAlignment, Table};
+use jobs::domain::llm::ModelName;
 use llm::TokenUsage;
 use serde_json::{Value, json};
 use std::{
@@ -59,7 +60,7 @@ impl JudgedEmail {
 
 impl Report {
     pub(super) fn new(
-        (provider, model): (&str, &str),
+        ModelName { provider, model }: ModelName<'_>,
         prices_of: NaiveDate,
         emails: Vec<JudgedEmail>,
     ) -> Self {

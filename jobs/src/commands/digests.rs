@@ -4,7 +4,7 @@ use super::inbox;
 use crate::{
     domain::{
         Actor, AuditAction, Detail, DigestId, InboxItemId, NewAuditEntry, ResourceKind,
-        digest::{self, Contents, ENTRIES, Listed, NAMED},
+        digest::{self, Contents, ENTRIES, NAMED},
         draft::send_at::zone,
         history::HistoryVerb,
         inbox::{ItemSource, NewItem, title_of},
@@ -107,12 +107,11 @@ async fn contents(
     let entry_count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
     entries.truncate(ENTRIES);
     let named = i64::try_from(NAMED).unwrap_or(i64::MAX);
-    let (titles, count) = digests::open_items(conn, tenant, owner, named).await?;
     Ok(Contents {
         entries,
         entry_count,
         decisions: digests::decisions(conn, tenant, owner, named).await?,
-        inbox: Listed { titles, count },
+        inbox: digests::open_items(conn, tenant, owner, named).await?,
         follow_ups: digests::follow_ups(conn, tenant, owner).await?,
     })
 }

@@ -52,6 +52,13 @@ str_enum! {
     }
 }
 
+/// A model of a provider. It names a lane, and what all workers may ask of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelName<'a> {
+    pub provider: &'a str,
+    pub model: &'a str,
+}
+
 /// What a tenant wants during an outage of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutagePolicy {

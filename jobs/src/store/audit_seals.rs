@@ -5,7 +5,7 @@
 //! Seals only what is behind the watermark: older than every transaction that is still open.
 
 use super::audit::Position;
-use crate::domain::audit::seal::{SealHash, Sealed};
+use crate::domain::audit::seal::{Head, SealHash, Sealed};
 use base::TenantId;
 use sqlx::PgConnection;
 
@@ -114,16 +114,19 @@ pub async fn list(
     rows.into_iter().map(Seal::try_from).collect()
 }
 
-/// Finds the number and the chain of the newest seal of all tenants; number 0 if there is none.
+/// Finds the newest seal of all tenants; number 0 if there is none.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn head(conn: &mut PgConnection) -> Result<(i64, SealHash), sqlx::Error> {
+pub async fn head(conn: &mut PgConnection) -> Result<Head, sqlx::Error> {
     let row = sqlx::query!("select number, chain from audit_seals order by number desc limit 1")
         .fetch_optional(conn)
         .await?;
-    row.map_or(Ok((0, SealHash::default())), |row| {
-        Ok((row.number, known(&row.chain)?))
+    row.map_or(Ok(Head::default()), |row| {
+        Ok(Head {
+            number: row.number,
+            chain: known(&row.chain)?,
+        })
     })
 }
 
@@ -136,7 +139,7 @@ pub async fn insert(
     sealed: &Sealed,
     last: Position,
     hash: SealHash,
-    (number, chain): (i64, SealHash),
+    head: Head,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into audit_seals (tenant_id, position, last_xid, last_seq, entries, root, hash, number, chain)
@@ -148,8 +151,8 @@ pub async fn insert(
         sealed.entries,
         &sealed.root.0,
         &hash.0,
-        number,
-        &chain.0,
+        head.number,
+        &head.chain.0,
     )
     .execute(conn)
     .await?;

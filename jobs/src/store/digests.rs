@@ -327,7 +327,7 @@ pub async fn forget_old(conn: &mut PgConnection, tenant: TenantId) -> Result<u64
     Ok(done.rows_affected())
 }
 
-/// The titles of the user's open items, most urgent first, then oldest first, and how many there are. Digests are left out: one
+/// The titles of the user's open items, most urgent first, then oldest first. Digests are left out: one
 /// that is still open is not something new to attend to.
 ///
 /// # Errors
@@ -337,7 +337,7 @@ pub async fn open_items(
     tenant: TenantId,
     user: UserId,
     limit: i64,
-) -> Result<(Vec<String>, i64), sqlx::Error> {
+) -> Result<Listed, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
         select title, count(*) over () as "count!"
@@ -354,7 +354,10 @@ pub async fn open_items(
     .fetch_all(conn)
     .await?;
     let count = rows.first().map_or(0, |row| row.count);
-    Ok((rows.into_iter().map(|row| row.title).collect(), count))
+    Ok(Listed {
+        titles: rows.into_iter().map(|row| row.title).collect(),
+        count,
+    })
 }
 
 /// The open items of the user's digests.

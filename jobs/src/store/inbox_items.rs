@@ -193,6 +193,13 @@ pub async fn waiting(
     .await
 }
 
+/// How many items a user has.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemCounts {
+    pub waiting: i64,
+    pub deferred: i64,
+}
+
 /// Counts the user's open and deferred items.
 ///
 /// # Errors
@@ -201,8 +208,9 @@ pub async fn count(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: UserId,
-) -> Result<(i64, i64), sqlx::Error> {
-    let row = sqlx::query!(
+) -> Result<ItemCounts, sqlx::Error> {
+    sqlx::query_as!(
+        ItemCounts,
         r#"
         select count(*) filter (where state = 'open' or defer_until <= now()) as "waiting!",
             count(*) filter (where state = 'deferred' and defer_until > now()) as "deferred!"
@@ -213,8 +221,7 @@ pub async fn count(
         user.0,
     )
     .fetch_one(conn)
-    .await?;
-    Ok((row.waiting, row.deferred))
+    .await
 }
 
 /// Sets the state, as the next version. The caller holds [`lock`].

@@ -1,6 +1,6 @@
 //! `llm_lanes`: whether a provider with a model is asked, for all workers. [`super::llm_calls::admit`] obeys it.
 
-use crate::domain::llm::{Lane, LaneEffect, LanePolicy};
+use crate::domain::llm::{Lane, LaneEffect, LanePolicy, ModelName};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -25,7 +25,7 @@ pub struct StoredLane {
 /// When the database refuses.
 pub async fn record_failure(
     conn: &mut PgConnection,
-    (provider, model): (&str, &str),
+    ModelName { provider, model }: ModelName<'_>,
     reason: &str,
     effect: LaneEffect,
     policy: LanePolicy,
@@ -79,7 +79,7 @@ pub async fn record_failure(
 /// When the database refuses.
 pub async fn record_success(
     conn: &mut PgConnection,
-    (provider, model): (&str, &str),
+    ModelName { provider, model }: ModelName<'_>,
     request: Uuid,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -103,7 +103,7 @@ pub async fn record_success(
 /// When the database refuses.
 pub async fn release_probe(
     conn: &mut PgConnection,
-    (provider, model): (&str, &str),
+    ModelName { provider, model }: ModelName<'_>,
     request: Uuid,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -156,7 +156,7 @@ pub async fn list(pool: &PgPool) -> Result<Vec<StoredLane>, sqlx::Error> {
 /// When the database does not answer.
 pub async fn open_until(
     conn: &mut PgConnection,
-    (provider, model): (&str, &str),
+    ModelName { provider, model }: ModelName<'_>,
 ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
     let found = sqlx::query_scalar!(
         "select until from llm_lanes where provider = $1 and model = $2",

@@ -29,6 +29,21 @@ pub struct UsageRow {
     pub unpriced_requests: i64,
 }
 
+/// The usage of some days.
+#[derive(Clone, Debug)]
+pub struct Usage {
+    pub rows: Vec<UsageRow>,
+    /// Of all rows, also those that are left out.
+    pub sum: UsageSum,
+}
+
+/// From a day to another, both included, in UTC.
+#[derive(Clone, Copy, Debug)]
+pub struct Days {
+    pub from: NaiveDate,
+    pub to: NaiveDate,
+}
+
 /// The usage of all days.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UsageSum {
@@ -40,8 +55,8 @@ pub struct UsageSum {
     pub unpriced_requests: i64,
 }
 
-/// Sums a tenant's requests, or those of one of its API keys, by day (UTC), kind, key, model and tier, from `from` to `to`, both
-/// included. The sum covers all rows, also those beyond `limit`.
+/// Sums a tenant's requests, or those of one of its API keys, by day (UTC), kind, key, model and tier. Lists up to
+/// `limit` rows.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -49,9 +64,9 @@ pub async fn by_day(
     conn: &mut PgConnection,
     tenant: TenantId,
     api_key: Option<ApiKeyId>,
-    (from, to): (NaiveDate, NaiveDate),
+    Days { from, to }: Days,
     limit: i64,
-) -> Result<(Vec<UsageRow>, UsageSum), sqlx::Error> {
+) -> Result<Usage, sqlx::Error> {
     let rows = sqlx::query!(
         r#"
         with rows as (
@@ -112,7 +127,10 @@ pub async fn by_day(
         possibly_billed_requests: row.possibly_billed_requests,
         unpriced_requests: row.unpriced_requests,
     });
-    Ok((rows.collect(), sum.unwrap_or_default()))
+    Ok(Usage {
+        rows: rows.collect(),
+        sum: sum.unwrap_or_default(),
+    })
 }
 
 /// The usage of a tenant.
@@ -129,13 +147,13 @@ pub struct TenantUsage {
     pub unpriced_requests: i64,
 }
 
-/// Sums the requests of each tenant that made any, from `from` to `to` (UTC), both included; the most expensive first.
+/// Sums the requests of each tenant that made any; the most expensive first.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn by_tenant(
     conn: &mut PgConnection,
-    (from, to): (NaiveDate, NaiveDate),
+    Days { from, to }: Days,
     limit: i64,
 ) -> Result<Vec<TenantUsage>, sqlx::Error> {
     // One range of the index per tenant: there is no index over the days of all tenants.

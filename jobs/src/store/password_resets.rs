@@ -1,5 +1,6 @@
 //! `password_resets`: one-time tokens that set a user's password, as hashes. A user has one open at most.
 
+use super::users::AccountName;
 use crate::domain::{UserId, session::Role, token::TokenHash};
 use base::TenantId;
 use chrono::{DateTime, Utc};
@@ -63,8 +64,9 @@ pub async fn delete_by(
 pub async fn find_open(
     conn: &mut PgConnection,
     hash: &TokenHash,
-) -> Result<Option<(String, String)>, sqlx::Error> {
-    let row = sqlx::query!(
+) -> Result<Option<AccountName>, sqlx::Error> {
+    sqlx::query_as!(
+        AccountName,
         "select u.email, tenants.slug
          from password_resets r
          join users u on u.tenant_id = r.tenant_id and u.id = r.user_id
@@ -73,8 +75,7 @@ pub async fn find_open(
         hash.as_bytes(),
     )
     .fetch_optional(conn)
-    .await?;
-    Ok(row.map(|row| (row.email, row.slug)))
+    .await
 }
 
 /// Uses up an open reset and returns its user. `None` for every other token.

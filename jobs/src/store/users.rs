@@ -227,24 +227,32 @@ pub async fn password_hash(
     .await
 }
 
+/// What a user names an account by.
+#[derive(Clone, Debug)]
+pub struct AccountName {
+    pub email: String,
+    /// The tenant's short name.
+    pub slug: String,
+}
+
 /// Finds a user's address and their tenant's short name.
 ///
 /// # Errors
 /// When the database does not answer, or has no such user.
-pub async fn address_and_tenant(
+pub async fn account_name(
     conn: &mut PgConnection,
     tenant: TenantId,
     user: UserId,
-) -> Result<(String, String), sqlx::Error> {
-    let row = sqlx::query!(
+) -> Result<AccountName, sqlx::Error> {
+    sqlx::query_as!(
+        AccountName,
         "select email, slug from users join tenants on tenants.id = tenant_id
          where tenant_id = $1 and users.id = $2",
         tenant.0,
         user.0,
     )
     .fetch_one(conn)
-    .await?;
-    Ok((row.email, row.slug))
+    .await
 }
 
 /// Stores the hash of a new password.

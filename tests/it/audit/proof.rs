@@ -9,9 +9,10 @@ use crate::support::{
 use base::TenantId;
 use jobs::{
     commands::audit::{
-        seal::{Head, seal_entries},
+        seal::{SealedEntries, seal_entries},
         verify::{AuditFault, VerifyError, export, verify},
     },
+    domain::audit::seal::Head,
     store::audit::{self, Position},
 };
 use std::{
@@ -42,12 +43,12 @@ async fn sealed() -> (TestDb, TenantId, Head) {
 pub(super) async fn seal_all(db: &TestDb, count: usize) -> Head {
     let mut sealed = 0;
     eventually(SOON, async || {
-        let (more, head) = seal_entries(db.pool())
+        let more = seal_entries(db.pool())
             .await
             .map_err(|error| error.to_string())?;
-        sealed += more;
+        sealed += more.entries;
         if sealed == count {
-            Ok(head)
+            Ok(more.head)
         } else {
             Err(format!("{sealed} of {count}"))
         }
@@ -196,7 +197,7 @@ async fn log_that_nobody_changed_is_whole() {
     assert_eq!(head.number, 3);
     assert_eq!(
         seal_entries(db.pool()).await.unwrap(),
-        (0, head),
+        SealedEntries { entries: 0, head },
         "nothing is new"
     );
 }

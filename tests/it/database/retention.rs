@@ -51,10 +51,10 @@ async fn run_that_leaves_a_backlog_is_due_again_soon_and_tells_since_when_it_is_
         pool: db.pool(),
         keep: 30 * DAY,
     };
-    let (_, left) = walk::prune(&table, Duration::ZERO, &walk::WalkPosition::default())
+    let pruned = walk::prune(&table, Duration::ZERO, &walk::WalkPosition::default())
         .await
         .unwrap();
-    assert_eq!(left, Backlog::Some);
+    assert_eq!(pruned.backlog, Backlog::Some);
 
     db.execute("insert into maintenance_duties (name, due_at) values ('prune_jobs', now() + interval '5 minutes')")
         .await;

@@ -31,10 +31,10 @@ impl TestDb {
             pool: &self.pool,
             keep,
         };
-        let (deleted, _) = walk::prune(&table, Duration::MAX, &walk::WalkPosition::default())
+        let pruned = walk::prune(&table, Duration::MAX, &walk::WalkPosition::default())
             .await
             .expect("prune finished jobs");
-        deleted
+        pruned.rows
     }
 
     /// A fresh copy of the migrated template.

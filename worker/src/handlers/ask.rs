@@ -3,9 +3,8 @@
 //! A model that is unavailable or refused by its budget is followed by its fallbacks in the same attempt. The first model is asked
 //! first by every job, so that its probe is a job of its own. A question that can wait goes into a batch first ([`batched`]).
 //!
-//! [`ledger`] records each request before it is sent. The answer is stored before it is used, in a transaction that holds the
-//! job's lease: a worker that lost the job stores nothing, and the next attempt of a crashed job finds the answer. The same
-//! transaction completes the record of the request and writes its audit entry.
+//! [`ledger`] records each request before it is sent. The answer is stored before it is used ([`record`]), and the next attempt of
+//! a crashed job finds it.
 
 mod access;
 mod batched;
@@ -13,38 +12,30 @@ mod cached;
 mod forget;
 mod ledger;
 mod metrics;
+mod record;
 mod recorded;
+mod usage;
 
 pub use access::ModelAccess;
 pub(crate) use batched::{EndedRequest, Missing, end_item};
 pub(in crate::handlers) use forget::forget_answers;
 pub use metrics::SpendMetrics;
 pub use recorded::{RecordedAnswer, RecordedAnswers, ReplayedAnswer, ReplayedStep};
+pub(in crate::handlers) use usage::{add_usage, usage_of_job};
 
 use crate::handlers::model_failure::effects::passes_on;
-use crate::recording::{Exchange, Recorder, rendered};
-use base::{
-    TenantId, db, hex,
-    telemetry::{chain, millis},
-};
+use base::{TenantId, db, hex};
 use batched::HandedIn;
 use cached::Cached;
 use chrono::{DateTime, NaiveTime, Utc};
-use jobs::commands::audit::JobAudit;
-use jobs::domain::ResourceKind;
 use jobs::{
-    domain::{AuditAction, Detail, llm::urgency::Urgency},
-    kinds::triage::LlmUsage,
-    store::{
-        audit, llm_answers,
-        llm_checkpoints::{self, CheckpointKey},
-        llm_usage,
-    },
+    domain::llm::urgency::Urgency,
+    store::llm_checkpoints::{self, CheckpointKey},
 };
-use ledger::{Answered, JobLedger};
-use llm::{Call, CallCost, Completion, LlmError, Model, OutputSchema, Prompt, ServiceTier};
-use queue::lease;
+use ledger::JobLedger;
+use llm::{Call, Completion, LlmError, Model, OutputSchema, Prompt, ServiceTier};
 use queue::runtime::handler::JobContext;
+use record::{EndedCall, record_call, write_exchange};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
@@ -223,7 +214,7 @@ async fn ask_one(
     }
     if cost.tries > 0 {
         // Kept while the database refuses it, or the same answer would be bought again.
-        let write = || record(ctx, ledger, &ended);
+        let write = || record_call(ctx, ledger, &ended);
         ctx.store(write, AskError::is_transient).await?;
     }
     Ok(result.map_err(|error| FailedCall {
@@ -232,35 +223,6 @@ async fn ask_one(
         is_billed: cost.last_usage.total() > 0,
         error,
     }))
-}
-
-/// Writes the question and its answer to disk, in development. The answer counts also if that fails.
-async fn write_exchange(
-    recorder: &Recorder,
-    call: &Call<'_>,
-    ledger: &JobLedger<'_>,
-    result: Result<&Completion, &LlmError>,
-) {
-    let (messages, schema) = rendered(&call.prompt, &call.schema);
-    let exchange = Exchange {
-        recorded_at: ledger.ctx.clock.now(),
-        job: call.job.0,
-        kind: ledger.ctx.job.kind.clone(),
-        step: ledger.key.step.to_owned(),
-        attempt: call.attempt,
-        provider: ledger.model.provider_name().to_owned(),
-        model: ledger.model.model_name().to_owned(),
-        prompt_version: ledger.version.to_owned(),
-        prompt_sha256: hex(&ledger.key.request_hash),
-        messages,
-        schema,
-        answer: result.ok().cloned(),
-        failure: result.err().map(|error| error.class().to_owned()),
-    };
-    if let Err(error) = recorder.write(exchange).await {
-        let error = chain(&error);
-        tracing::warn!(error, "could not write an exchange to LLM_RECORD_DIR");
-    }
 }
 
 /// Reads the answer of an earlier attempt.
@@ -282,131 +244,9 @@ async fn read_checkpoint(
     Ok(stored.and_then(|stored| serde_json::from_value(stored).ok()))
 }
 
-/// An ended call.
-struct EndedCall<'a> {
-    version: &'static str,
-    cost: CallCost,
-    result: Result<&'a Completion, &'a LlmError>,
-}
-
-/// Completes the record of an answered request, stores its answer and writes the audit entry of the call.
-async fn record(
-    ctx: &JobContext,
-    ledger: &JobLedger<'_>,
-    ended: &EndedCall<'_>,
-) -> Result<(), AskError> {
-    if let Err(LlmError::Cancelled) = ended.result {
-        return Ok(());
-    }
-    let job = &ctx.job;
-    let mut tx = ctx.pool.begin().await?;
-    let is_held = lease::lock_if_held(&mut tx, job.lease).await?;
-    if let Ok(completion) = ended.result {
-        // Also after the lease was lost: the answer is dropped, and its cost is not.
-        let answer = Answered {
-            model: &completion.model,
-            usage: ended.cost.last_usage,
-            tier: completion.tier,
-            response_bytes: completion.response_bytes,
-            limits: ended.cost.last_limits,
-            duration: completion.duration,
-        };
-        ledger
-            .succeeded(&mut tx, ended.cost.last_request, &answer)
-            .await?;
-    }
-    if is_held {
-        if let Ok(completion) = ended.result {
-            let kept = serde_json::to_value(completion)
-                .map_err(|error| sqlx::Error::Encode(error.into()))?;
-            llm_checkpoints::insert(&mut tx, job.tenant, ledger.key, &kept).await?;
-            if let Some(hash) = ledger.cache {
-                llm_answers::put(&mut tx, job.tenant, hash, &kept).await?;
-            }
-        }
-        audit_call(&mut tx, ctx, ledger, ended).await?;
-    }
-    tx.commit().await?;
-    if is_held {
-        Ok(())
-    } else {
-        Err(AskError::LeaseLost)
-    }
-}
-
-async fn audit_call(
-    conn: &mut PgConnection,
-    ctx: &JobContext,
-    ledger: &JobLedger<'_>,
-    ended: &EndedCall<'_>,
-) -> Result<(), sqlx::Error> {
-    let completion = ended.result.ok();
-    let CallCost {
-        usage, duration, ..
-    } = ended.cost;
-    let model = ledger.model;
-    let detail = Detail::new()
-        .word("step", ledger.key.step)
-        .name("provider", model.provider_name())
-        .name(
-            "model",
-            completion.map_or(model.model_name(), |completion| &completion.model),
-        )
-        .name("prompt_version", ended.version)
-        .count("input_tokens", large(usage.input))
-        .count("output_tokens", large(usage.output))
-        .count(
-            "duration_ms",
-            i64::try_from(duration.as_millis()).unwrap_or(i64::MAX),
-        );
-    let mut entry = ctx
-        .job
-        .audit(
-            AuditAction::LlmCalled,
-            ResourceKind::LlmCall,
-            ended.cost.last_request,
-        )
-        .with_detail(detail);
-    if let Err(error) = ended.result {
-        entry = entry.failed(error.class());
-    }
-    audit::insert(conn, &[entry]).await
-}
-
 /// Returns the beginning of the day, in UTC: questions that differ in the time of day only are the same.
 pub(in crate::handlers) fn day_of(moment: DateTime<Utc>) -> DateTime<Utc> {
     moment.date_naive().and_time(NaiveTime::MIN).and_utc()
-}
-
-/// Adds an answer that the job used, also one from a checkpoint.
-pub(in crate::handlers) fn add_usage(usage: &mut LlmUsage, completion: &Completion) {
-    usage.calls += 1;
-    usage.tokens += completion.usage.total();
-    usage.ms += millis(completion.duration);
-}
-
-/// Completes a job's usage by what is recorded of its requests, including those of earlier attempts and failed ones, and
-/// counts its cost.
-///
-/// # Errors
-/// If the database fails.
-pub(in crate::handlers) async fn usage_of_job(
-    ctx: &JobContext,
-    access: &ModelAccess,
-    usage: LlmUsage,
-) -> Result<LlmUsage, sqlx::Error> {
-    let mut conn = ctx.pool.acquire().await?;
-    let cost = llm_usage::of_job(&mut conn, ctx.job.tenant, ctx.job.lease.job).await?;
-    let usage = LlmUsage {
-        calls: u32::try_from(cost.requests).unwrap_or(u32::MAX),
-        tokens: u64::try_from(cost.tokens).unwrap_or(0),
-        cost_micros: cost.micros.and_then(|micros| u64::try_from(micros).ok()),
-        ms: usage.ms,
-        provider: cost.provider,
-        model: cost.model,
-    };
-    access.spend.answered(&ctx.job.kind, &usage);
-    Ok(usage)
 }
 
 fn small(count: u64) -> i32 {

@@ -11,7 +11,7 @@ use super::unavailable;
 use base::telemetry::chain;
 use chrono::{DateTime, TimeDelta, Utc};
 use effects::{BATCH_CODE, JobEffect, RATE_CODE, gave_no_answer, job_effect};
-use jobs::domain::llm::OutagePolicy;
+use jobs::domain::llm::{ModelName, OutagePolicy};
 use jobs::store::{
     llm_calls::{self, FailureFacts},
     llm_lanes, tenants,
@@ -112,7 +112,11 @@ async fn decide(
         if !effect.is_wait() {
             continue;
         }
-        let open_until = llm_lanes::open_until(&mut conn, (&call.provider, &call.model)).await?;
+        let lane = ModelName {
+            provider: &call.provider,
+            model: &call.model,
+        };
+        let open_until = llm_lanes::open_until(&mut conn, lane).await?;
         let until = wait_until(effect, ctx.job.lease.attempt, facts, open_until);
         if soonest.is_none_or(|(other, _)| until < other) {
             soonest = Some((until, call));

@@ -12,6 +12,7 @@ use base::{clock::Clock, db, telemetry::chain};
 use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     commands::llm::batches::leave_batches,
+    domain::llm::ModelName,
     store::{
         llm_batch_items::{self, StoredItem},
         llm_batches::{self, StoredBatch},
@@ -258,7 +259,10 @@ impl RunBatches {
         let now = Clock::System.now();
         for item in &items {
             let ended = |end, missing| EndedRequest {
-                lane: (&batch.provider, &batch.model),
+                asked: ModelName {
+                    provider: &batch.provider,
+                    model: &batch.model,
+                },
                 item,
                 end,
                 missing,

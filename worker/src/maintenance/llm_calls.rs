@@ -43,7 +43,7 @@ impl Duty for PurgeLlmCalls {
             pool: &context.pool,
             days: self.days,
         };
-        let (_, backlog) = walk::prune(&old, RETENTION_BUDGET, &self.position).await?;
-        context.report(self.name(), backlog).await
+        let pruned = walk::prune(&old, RETENTION_BUDGET, &self.position).await?;
+        context.report(self.name(), pruned.backlog).await
     }
 }

@@ -6,7 +6,7 @@ use super::{Needs, PURGE_BATCH};
 use jobs::{
     commands::{
         approvals::{self as approval_commands, execute},
-        audit::seal::seal_entries,
+        audit::seal::{SealedEntries, seal_entries},
         blocks as block_commands, digests as digest_commands, effects as effect_commands,
         follow_ups::remind as reminders,
         llm, memory as memory_commands,
@@ -14,7 +14,8 @@ use jobs::{
         tenants::cancel,
     },
     store::{
-        approvals, blocks, digests, effects, follow_ups, llm_rates, memory_items, subscriptions,
+        approvals, blocks, digests, effects, follow_ups, llm_rates::turns, memory_items,
+        subscriptions,
     },
 };
 use queue::runtime::duty::{DutyContext, in_batches};
@@ -47,7 +48,7 @@ pub(super) async fn warn_of_budgets(context: &DutyContext) -> Done {
 pub(super) async fn purge_rate_turns(context: &DutyContext) -> Done {
     in_batches(PURGE_BATCH, || async {
         let mut conn = context.pool.acquire().await?;
-        llm_rates::purge(&mut conn, PURGE_BATCH.into()).await
+        turns::purge(&mut conn, PURGE_BATCH.into()).await
     })
     .await
 }
@@ -141,7 +142,10 @@ pub(super) async fn cancel_jobs_of_closed(context: &DutyContext) -> Done {
 
 /// Seals new audit entries, and logs the newest seal for those who keep it elsewhere.
 pub(super) async fn seal_audit(context: &DutyContext) -> Done {
-    let (sealed, head) = seal_entries(&context.pool).await?;
+    let SealedEntries {
+        entries: sealed,
+        head,
+    } = seal_entries(&context.pool).await?;
     if sealed > 0 {
         let (number, chain) = (head.number, head.chain.to_string());
         tracing::info!(sealed, number, chain, "audit entries sealed");

@@ -81,12 +81,16 @@ async fn usage(
     State(app): State<AppState>,
     StrictQuery(query): StrictQuery<TenantsUsageQuery>,
 ) -> Result<Json<TenantsUsageBody>, ApiError> {
-    let (from, to) = days(&app, query.from, query.to)?;
+    let days = days(&app, query.from, query.to)?;
     let mut conn = app.pool.acquire().await?;
-    let tenants = llm_usage::by_tenant(&mut conn, (from, to), TENANTS).await?;
+    let tenants = llm_usage::by_tenant(&mut conn, days, TENANTS).await?;
     drop(conn);
     let tenants = tenants.into_iter().map(TenantUsageBody::from).collect();
-    Ok(Json(TenantsUsageBody { from, to, tenants }))
+    Ok(Json(TenantsUsageBody {
+        from: days.from,
+        to: days.to,
+        tenants,
+    }))
 }
 
 impl From<TenantUsage> for TenantUsageBody {

@@ -130,10 +130,10 @@ impl Duty for PruneFinished {
             pool,
             keep: self.retention,
         };
-        let (_, backlog) = walk::prune(&finished, RETENTION_BUDGET, &self.position).await?;
+        let pruned = walk::prune(&finished, RETENTION_BUDGET, &self.position).await?;
         retention::prune_samples(pool).await?;
         workers::prune(pool).await?;
-        context.report(self.name(), backlog).await
+        context.report(self.name(), pruned.backlog).await
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::canonical::canonical;
 use crate::{
-    domain::audit::seal::{self, SealHash, Sealed},
+    domain::audit::seal::{self, Head, SealHash, Sealed},
     store::{
         audit::{self, AuditEntry, Position},
         audit_seals,
@@ -22,19 +22,19 @@ const TENANTS: u16 = 100;
 /// How long one call goes on while there is more; a duty may take 30 s.
 const TIME: Duration = Duration::from_secs(8);
 
-/// The newest seal of all tenants.
+/// What a call has sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    pub number: i64,
-    pub chain: SealHash,
+pub struct SealedEntries {
+    pub entries: usize,
+    /// The newest seal afterwards.
+    pub head: Head,
 }
 
-/// Seals the new entries of all tenants, and begins with those whose last seal is oldest. Goes on for eight seconds. Returns
-/// how many entries it sealed, and the head.
+/// Seals the new entries of all tenants, and begins with those whose last seal is oldest. Goes on for eight seconds.
 ///
 /// # Errors
 /// If the database refuses; what was sealed before stays sealed.
-pub async fn seal_entries(pool: &PgPool) -> Result<(usize, Head), sqlx::Error> {
+pub async fn seal_entries(pool: &PgPool) -> Result<SealedEntries, sqlx::Error> {
     let started = Instant::now();
     let mut sealed = 0;
     loop {
@@ -60,8 +60,10 @@ pub async fn seal_entries(pool: &PgPool) -> Result<(usize, Head), sqlx::Error> {
             break;
         }
     }
-    let (number, chain) = audit_seals::head(&mut *pool.acquire().await?).await?;
-    Ok((sealed, Head { number, chain }))
+    Ok(SealedEntries {
+        entries: sealed,
+        head: audit_seals::head(&mut *pool.acquire().await?).await?,
+    })
 }
 
 async fn seal_batch(conn: &mut PgConnection, tenant: TenantId) -> Result<usize, sqlx::Error> {
@@ -81,9 +83,12 @@ async fn seal_batch(conn: &mut PgConnection, tenant: TenantId) -> Result<usize, 
     };
     let previous = newest.map_or(SealHash::default(), |newest| newest.hash);
     let hash = seal::seal(previous, &sealed);
-    let (number, chain) = audit_seals::head(conn).await?;
-    let chained = (number + 1, seal::chain(chain, hash));
-    audit_seals::insert(conn, &sealed, last, hash, chained).await?;
+    let head = audit_seals::head(conn).await?;
+    let next = Head {
+        number: head.number + 1,
+        chain: seal::chain(head.chain, hash),
+    };
+    audit_seals::insert(conn, &sealed, last, hash, next).await?;
     Ok(entries.len())
 }
 

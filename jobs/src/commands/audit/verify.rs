@@ -2,12 +2,9 @@
 //!
 //! Both read in batches and hold no transaction. Neither changes anything.
 
-use super::{
-    canonical::canonical,
-    seal::{Head, root},
-};
+use super::{canonical::canonical, seal::root};
 use crate::{
-    domain::audit::seal::{self, SealHash},
+    domain::audit::seal::{self, Head, SealHash},
     store::{
         audit::{self, Position},
         audit_seals::{self, Seal},

@@ -1,6 +1,9 @@
 //! Assigns turns to the jobs that wait for the rate of a model: [`assign_turns`].
 
-use crate::{domain::llm::rate, store::llm_rates};
+use crate::{
+    domain::llm::rate,
+    store::llm_rates::{self, turns},
+};
 use chrono::TimeDelta;
 use queue::operate::release::{DueJob, release_at};
 use sqlx::PgPool;
@@ -15,14 +18,14 @@ const LIMIT: i64 = 1000;
 /// # Errors
 /// If the database refuses; then a model keeps the turns that it had.
 pub async fn assign_turns(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
-    let models = llm_rates::awaited(&mut *pool.acquire().await?).await?;
+    let models = turns::awaited(&mut *pool.acquire().await?).await?;
     let mut queues = Vec::new();
-    for (provider, model) in &models {
-        let lane = (provider.as_str(), model.as_str());
+    for model in &models {
+        let name = model.name();
         let mut tx = pool.begin().await?;
-        let locked = llm_rates::lock(&mut tx, lane).await?;
-        let assigned = llm_rates::assigned(&mut tx, lane).await?;
-        let waiting = llm_rates::next(&mut tx, lane, LIMIT).await?;
+        let locked = llm_rates::lock(&mut tx, name).await?;
+        let assigned = turns::assigned(&mut tx, name).await?;
+        let waiting = turns::next(&mut tx, name, LIMIT).await?;
         let tokens: Vec<_> = waiting.iter().map(|job| job.tokens).collect();
         let times = rate::assign_turns(
             locked.buckets,
@@ -32,7 +35,7 @@ pub async fn assign_turns(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
             locked.now,
             HORIZON,
         );
-        let turns: Vec<_> = waiting
+        let due: Vec<_> = waiting
             .iter()
             .zip(times)
             .map(|(waiting, at)| DueJob {
@@ -41,11 +44,11 @@ pub async fn assign_turns(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
                 at,
             })
             .collect();
-        if turns.is_empty() {
+        if due.is_empty() {
             continue;
         }
-        llm_rates::assign(&mut tx, lane, &turns).await?;
-        queues.extend(release_at(&mut tx, &turns).await?);
+        turns::assign(&mut tx, name, &due).await?;
+        queues.extend(release_at(&mut tx, &due).await?);
         tx.commit().await?;
     }
     Ok(queues)

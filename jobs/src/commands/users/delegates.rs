@@ -9,7 +9,10 @@ use crate::{
         inbox::{ItemSource, NewItem, title_of},
         judgement::Priority,
     },
-    store::{audit, delegations, inbox_items, users},
+    store::{
+        audit, delegations, inbox_items,
+        users::{self, AccountName},
+    },
 };
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -104,7 +107,7 @@ async fn record(
     if actor.user() == Some(owner) {
         return Ok(());
     }
-    let (email, _) = users::address_and_tenant(conn, actor.tenant(), delegate).await?;
+    let AccountName { email, .. } = users::account_name(conn, actor.tenant(), delegate).await?;
     let (title, rationale) = if action == AuditAction::DelegateAdded {
         (
             "An administrator let another user decide your drafts",

@@ -103,9 +103,12 @@ pub async fn change_password(
     let password = current.password.clone();
     let verified = verify(pool, verifier, session, current, request_id).await?;
     let mut conn = pool.acquire().await?;
-    let (email, slug) = users::address_and_tenant(&mut conn, session.tenant, session.user).await?;
+    let account = users::account_name(&mut conn, session.tenant, session.user).await?;
     drop(conn);
-    let hash = verifier.hasher.hash(new.not_about(&email, &slug)?).await?;
+    let hash = verifier
+        .hasher
+        .hash(new.not_about(&account.email, &account.slug)?)
+        .await?;
     let (tenant, user) = (session.tenant, session.user);
     let hasher = verifier.hasher;
     let (mut tx, _) =

@@ -87,10 +87,10 @@ pub async fn reset_password(
 ) -> Result<(), ResetError> {
     let hash = token.hash();
     // Hashing is expensive and this route is public: check first whether the reset can be used.
-    let (email, slug) = password_resets::find_open(&mut *pool.acquire().await?, &hash)
+    let account = password_resets::find_open(&mut *pool.acquire().await?, &hash)
         .await?
         .ok_or(ResetError::Gone)?;
-    let password = password.not_about(&email, &slug)?;
+    let password = password.not_about(&account.email, &account.slug)?;
     let password_hash = hasher.hash(password).await?;
     let mut tx = pool.begin().await?;
     let (tenant, user) = password_resets::consume(&mut tx, &hash)

@@ -64,11 +64,11 @@ pub async fn enrol(
     if !second_factors::put(&mut tx, tenant, user, &sealed).await? {
         return Err(SecondFactorError::Active);
     }
-    let (email, slug) = users::address_and_tenant(&mut tx, tenant, user).await?;
+    let account = users::account_name(&mut tx, tenant, user).await?;
     let entry = own_entry(session, AuditAction::SecondFactorEnrolled, request_id);
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
-    let uri = secret.uri(&slug, &email);
+    let uri = secret.uri(&account.slug, &account.email);
     Ok(Enrolment { secret, uri })
 }
 

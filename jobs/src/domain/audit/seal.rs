@@ -21,6 +21,13 @@ pub struct Sealed {
     pub root: SealHash,
 }
 
+/// The newest seal of all tenants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    pub number: i64,
+    pub chain: SealHash,
+}
+
 /// Hashes one entry in its canonical form (RFC 8785).
 pub fn leaf(canonical: &[u8]) -> SealHash {
     hash(0, &[canonical])

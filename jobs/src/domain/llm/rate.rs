@@ -164,18 +164,25 @@ fn bucket_of(per_minute: u32) -> i64 {
     (i64::from(per_minute) / BUCKET_PART).max(1)
 }
 
+/// When a job may ask, and what its request counts in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AssignedTurn {
+    pub at: DateTime<Utc>,
+    pub tokens: i64,
+}
+
 /// Returns the times at which the first of the waiting jobs may ask, up to `horizon` from now. `assigned` are the turns that
 /// were assigned before and not taken yet; jobs are given by what their requests count in tokens.
 pub fn assign_turns(
     buckets: Buckets,
     rate: Rate,
-    assigned: &[(DateTime<Utc>, i64)],
+    assigned: &[AssignedTurn],
     waiting: &[i64],
     now: DateTime<Utc>,
     horizon: TimeDelta,
 ) -> Vec<DateTime<Utc>> {
-    let mut ahead = assigned.iter().fold(buckets, |ahead, (at, tokens)| {
-        ahead.after(rate, *tokens, now.max(*at))
+    let mut ahead = assigned.iter().fold(buckets, |ahead, turn| {
+        ahead.after(rate, turn.tokens, now.max(turn.at))
     });
     let mut turns = Vec::new();
     for tokens in waiting {
@@ -281,7 +288,10 @@ mod tests {
         let horizon = TimeDelta::seconds(5);
         let turns = assign_turns(FULL, rate, &[], &[0; 20], at(0), horizon);
         assert_eq!(seconds(turns), [0, 0, 0, 1, 2, 3, 4]);
-        let before = [(at(-500), 0), (at(0), 0), (at(0), 0), (at(1000), 0)];
+        let before = [-500, 0, 0, 1000].map(|millis| AssignedTurn {
+            at: at(millis),
+            tokens: 0,
+        });
         let turns = assign_turns(FULL, rate, &before, &[0; 20], at(0), horizon);
         assert_eq!(seconds(turns), [2, 3, 4]);
         assert!(assign_turns(FULL, rate, &before, &[], at(0), horizon).is_empty());

@@ -4,7 +4,7 @@ use super::{metrics::SpendMetrics, recorded::RecordedAnswers};
 use crate::{config::ModelConfig, fixtures, prompts::TRIAGE_TASK, recording::Recorder};
 use base::{TenantId, clock::Clock};
 use jobs::{
-    domain::llm::{LanePolicy, rate::Rate},
+    domain::llm::{LanePolicy, ModelName, rate::Rate},
     store::llm_lanes::StoredLane,
 };
 use llm::{Model, Models, Naming, Prices, config::ModelError};
@@ -98,10 +98,13 @@ impl ModelAccess {
         &self.models.route(TenantId::new(), TRIAGE_TASK).first
     }
 
-    /// Returns the provider and the name of the model that triages.
-    pub fn names(&self) -> (&str, &str) {
+    /// Returns the name of the model that triages.
+    pub fn name(&self) -> ModelName<'_> {
         let model = self.first_of_triage();
-        (model.provider_name(), model.model_name())
+        ModelName {
+            provider: model.provider_name(),
+            model: model.model_name(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::prompts::{DRAFT, DRAFT_TASK, TRIAGE_TASK, triage_schema};
 use jobs::{
-    domain::{Actor, AuditAction, Detail, NewAuditEntry, ResourceKind},
+    domain::{Actor, AuditAction, Detail, NewAuditEntry, ResourceKind, llm::ModelName},
     kinds::api_key_of,
     store::{
         audit,
@@ -119,8 +119,7 @@ pub(super) async fn hand_in(
 
 /// What became of a request of a batch.
 pub(crate) struct EndedRequest<'a> {
-    /// The provider and the model that were asked.
-    pub(crate) lane: (&'a str, &'a str),
+    pub(crate) asked: ModelName<'a>,
     pub(crate) item: &'a StoredItem,
     /// What the batch says of it.
     pub(crate) end: Option<BatchEnd>,
@@ -163,13 +162,13 @@ pub(crate) async fn end_item(
     request: EndedRequest<'_>,
 ) -> Result<(), sqlx::Error> {
     let EndedRequest {
-        lane,
+        asked,
         item,
         end,
         missing,
         waited,
     } = request;
-    let model = access.model(lane.0, lane.1);
+    let model = access.model(asked.provider, asked.model);
     let ended = match (end, model) {
         (Some(BatchEnd::Answered(answer)), Some(model)) => {
             let (task, schema) = question_of(&item.step);
@@ -206,8 +205,8 @@ pub(crate) async fn end_item(
             serde_json::to_value(completion).map_err(|error| sqlx::Error::Encode(error.into()))?;
         llm_checkpoints::insert(&mut tx, item.tenant, item.checkpoint(), &kept).await?;
     }
-    settle(&mut tx, access, lane, item, &ended, waited).await?;
-    audit::insert(&mut tx, &[entry(lane, item, &ended, waited)]).await?;
+    settle(&mut tx, access, asked, item, &ended, waited).await?;
+    audit::insert(&mut tx, &[entry(asked, item, &ended, waited)]).await?;
     tx.commit().await
 }
 
@@ -246,12 +245,20 @@ fn question_of(step: &str) -> (&'static str, OutputSchema) {
 async fn settle(
     conn: &mut PgConnection,
     access: &ModelAccess,
-    (provider, asked): (&str, &str),
+    asked: ModelName<'_>,
     item: &StoredItem,
     ended: &EndedItem,
     waited: Duration,
 ) -> Result<(), sqlx::Error> {
-    let price = |name: &str| micros(access, (provider, name), ServiceTier::Batch, ended.usage);
+    let price = |model: &str| {
+        let provider = asked.provider;
+        micros(
+            access,
+            ModelName { provider, model },
+            ServiceTier::Batch,
+            ended.usage,
+        )
+    };
     let answered = ended.result.as_ref().ok();
     let cost = answered.and_then(|completion| price(&completion.model));
     let row = EndedLlmCall {
@@ -269,23 +276,23 @@ async fn settle(
             .is_err_and(|missing| missing.may_be_billed),
         tier: recorded(ServiceTier::Batch),
         // A proxy may answer under a name of its own.
-        cost_micros: cost.or_else(|| price(asked)),
+        cost_micros: cost.or_else(|| price(asked.model)),
     };
-    settle_call(conn, access, (provider, asked), item.tenant, &row).await?;
+    settle_call(conn, access, asked, item.tenant, &row).await?;
     Ok(())
 }
 
 fn entry(
-    (provider, asked): (&str, &str),
+    asked: ModelName<'_>,
     item: &StoredItem,
     ended: &EndedItem,
     waited: Duration,
 ) -> NewAuditEntry {
     let answered = ended.result.as_ref().ok();
-    let name = answered.map_or(asked, |completion| &completion.model);
+    let name = answered.map_or(asked.model, |completion| &completion.model);
     let detail = Detail::new()
         .name("step", &item.step)
-        .name("provider", provider)
+        .name("provider", asked.provider)
         .name("model", name)
         .name("prompt_version", &item.prompt_version)
         .count("input_tokens", large(ended.usage.input))

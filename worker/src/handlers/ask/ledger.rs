@@ -9,14 +9,14 @@ use super::{access::ModelAccess, large, small};
 use async_trait::async_trait;
 use base::{TenantId, telemetry::chain};
 use chrono::TimeDelta;
-use jobs::domain::llm::{Tier, rate};
+use jobs::domain::llm::{ModelName, Tier, rate};
 use jobs::kinds::api_key_of;
 use jobs::store::{
     llm_budgets::{self, Reservation},
     llm_calls::{self, Admission, Amount, EndedLlmCall, NewLlmCall, SettledCall, Spender},
     llm_checkpoints::CheckpointKey,
     llm_lanes,
-    llm_rates::{self, RateDecision, RatedRequest},
+    llm_rates::{self, RateDecision, RatedRequest, turns},
 };
 use llm::{
     LlmError, Model, NotAdmitted, RequestLedger, ServiceTier, TokenUsage,
@@ -112,7 +112,7 @@ impl JobLedger<'_> {
                 return Ok(Some(NotAdmitted::PriceUnknown { until }));
             }
         }
-        let rated = self.rated(intent.provider, intent.model, reserved);
+        let rated = self.rated(asked_by(intent), reserved);
         // Last, because all workers wait for this lock.
         if self.access.rate.is_unlimited() {
             tx.commit().await?;
@@ -129,17 +129,16 @@ impl JobLedger<'_> {
             RateDecision::Refused => {
                 tx.rollback().await?;
                 let mut conn = self.ctx.pool.acquire().await?;
-                let until = llm_rates::queue_up(&mut conn, &rated).await?;
+                let until = turns::queue_up(&mut conn, &rated).await?;
                 self.model.rate_reached();
                 Ok(Some(NotAdmitted::RateReached { until }))
             }
         }
     }
 
-    fn rated<'b>(&self, provider: &'b str, model: &'b str, reserved: Amount) -> RatedRequest<'b> {
+    fn rated<'b>(&self, name: ModelName<'b>, reserved: Amount) -> RatedRequest<'b> {
         RatedRequest {
-            provider,
-            model,
+            name,
             tenant: self.ctx.job.tenant,
             job: self.ctx.job.lease.job,
             tokens: reserved.tokens / TOKEN_BYTES,
@@ -149,7 +148,10 @@ impl JobLedger<'_> {
 
     async fn try_fail(&self, failed: &FailedRequest<'_>) -> Result<(), sqlx::Error> {
         let job = &self.ctx.job;
-        let lane = (failed.provider, failed.model);
+        let lane = ModelName {
+            provider: failed.provider,
+            model: failed.model,
+        };
         let usage = failed.usage.unwrap_or_default();
         let mut tx = self.ctx.pool.begin().await?;
         let job = (job.tenant, job.lease.job);
@@ -179,9 +181,12 @@ impl JobLedger<'_> {
         answer: &Answered<'_>,
     ) -> Result<(), sqlx::Error> {
         let usage = answer.usage;
-        let (provider, model) = (self.model.provider_name(), self.model.model_name());
+        let asked = self.asked();
         let tier = answer.tier;
-        let price = |name: &str| micros(self.access, (provider, name), tier, usage);
+        let price = |model: &str| {
+            let provider = asked.provider;
+            micros(self.access, ModelName { provider, model }, tier, usage)
+        };
         let ended = EndedLlmCall {
             id: request,
             model: Some(answer.model),
@@ -194,11 +199,19 @@ impl JobLedger<'_> {
             possibly_billed: false,
             tier: recorded(tier),
             // A proxy may answer under a name of its own.
-            cost_micros: price(answer.model).or_else(|| price(model)),
+            cost_micros: price(answer.model).or_else(|| price(asked.model)),
         };
         // The lane before the budgets before the rate, everywhere: locks that are taken in one order do not deadlock.
-        llm_lanes::record_success(conn, (provider, model), request).await?;
+        llm_lanes::record_success(conn, asked, request).await?;
         self.settle(conn, &ended, answer.limits).await
+    }
+
+    /// The name of the model that is asked.
+    fn asked(&self) -> ModelName<'_> {
+        ModelName {
+            provider: self.model.provider_name(),
+            model: self.model.model_name(),
+        }
     }
 
     /// Completes the row of a request, and replaces its reservation and what it counted by what it used.
@@ -208,7 +221,7 @@ impl JobLedger<'_> {
         ended: &EndedLlmCall<'_>,
         limits: LimitsLeft,
     ) -> Result<(), sqlx::Error> {
-        let lane = (self.model.provider_name(), self.model.model_name());
+        let lane = self.asked();
         let tenant = self.ctx.job.tenant;
         let Some(settled) = settle_call(conn, self.access, lane, tenant, ended).await? else {
             return Ok(());
@@ -231,7 +244,7 @@ impl JobLedger<'_> {
 pub(super) async fn settle_call(
     conn: &mut PgConnection,
     access: &ModelAccess,
-    lane: (&str, &str),
+    lane: ModelName<'_>,
     tenant: TenantId,
     ended: &EndedLlmCall<'_>,
 ) -> Result<Option<SettledCall>, sqlx::Error> {
@@ -251,7 +264,7 @@ pub(super) fn reservation(access: &ModelAccess, intent: &Intent<'_>, tier: Servi
         output: intent.max_output_tokens.into(),
         ..TokenUsage::default()
     };
-    let model = (intent.provider, intent.model);
+    let model = asked_by(intent);
     let all_written = TokenUsage {
         cache_write: most.input,
         ..most
@@ -263,10 +276,10 @@ pub(super) fn reservation(access: &ModelAccess, intent: &Intent<'_>, tier: Servi
     }
 }
 
-/// Returns the price of what a request used; none if it is not known. `model` is one of ours, or the name in an answer.
+/// Returns the price of what a request used; none if it is not known. The model is one of ours, or the name in an answer.
 pub(super) fn micros(
     access: &ModelAccess,
-    (provider, model): (&str, &str),
+    ModelName { provider, model }: ModelName<'_>,
     tier: ServiceTier,
     usage: TokenUsage,
 ) -> Option<i64> {
@@ -274,6 +287,13 @@ pub(super) fn micros(
     let priced = ours.map_or(model, Model::requested_name);
     let micros = access.prices.micros(provider, priced, tier, usage);
     micros.map(|micros| i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+fn asked_by<'a>(intent: &Intent<'a>) -> ModelName<'a> {
+    ModelName {
+        provider: intent.provider,
+        model: intent.model,
+    }
 }
 
 /// The part of an answer that is recorded.

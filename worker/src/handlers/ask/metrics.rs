@@ -2,7 +2,7 @@
 
 use jobs::{
     commands::llm::LostRequests,
-    domain::llm::Tier,
+    domain::llm::{ModelName, Tier},
     kinds::triage::LlmUsage,
     store::llm_calls::{EndedLlmCall, SettledCall},
 };
@@ -51,7 +51,7 @@ impl SpendMetrics {
     /// Counts a request that has ended.
     pub(super) fn ended(
         &self,
-        (provider, model): (&str, &str),
+        ModelName { provider, model }: ModelName<'_>,
         ended: &EndedLlmCall<'_>,
         settled: &SettledCall,
     ) {
@@ -103,6 +103,11 @@ mod tests {
     use jobs::store::llm_calls::Amount;
     use uuid::Uuid;
 
+    const NAME: ModelName<'_> = ModelName {
+        provider: "p",
+        model: "m",
+    };
+
     #[test]
     fn money_without_an_answer_is_counted_by_its_reason() {
         let metrics = SpendMetrics::declared(&Registry::new(), &[]).unwrap();
@@ -133,7 +138,7 @@ mod tests {
                 reserved: amount,
                 used: amount,
             };
-            metrics.ended(("p", "m"), &ended, &settled);
+            metrics.ended(NAME, &ended, &settled);
         }
         metrics.lost(&LostRequests {
             requests: 1,

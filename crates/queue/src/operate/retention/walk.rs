@@ -48,7 +48,14 @@ const EMPTY_BLOCKS: u64 = 4096;
 #[derive(Debug, Default)]
 pub struct WalkPosition(AtomicU64);
 
-/// Deletes old rows for at most `budget`. Returns how many it deleted, and whether some are left.
+/// What a run has deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pruned {
+    pub rows: u64,
+    pub backlog: Backlog,
+}
+
+/// Deletes old rows for at most `budget`.
 ///
 /// # Errors
 /// If the database fails; what was deleted before stays deleted.
@@ -56,12 +63,16 @@ pub async fn prune(
     table: &dyn AgedTable,
     budget: Duration,
     position: &WalkPosition,
-) -> Result<(u64, Backlog), sqlx::Error> {
+) -> Result<Pruned, sqlx::Error> {
     let started = Instant::now();
-    let mut deleted = 0;
+    let mut rows = 0;
+    let none_left = |rows| Pruned {
+        rows,
+        backlog: Backlog::None,
+    };
     let resumed = position.0.swap(0, Ordering::Relaxed);
     let Some(mut next) = first_aged_block(table, resumed).await? else {
-        return Ok((deleted, Backlog::None));
+        return Ok(none_left(rows));
     };
     let end = table.blocks().await?;
     let mut stride = FIRST_STRIDE;
@@ -69,7 +80,10 @@ pub async fn prune(
     while next < end {
         if started.elapsed() > budget {
             position.0.store(next, Ordering::Relaxed);
-            return Ok((deleted, Backlog::Some));
+            return Ok(Pruned {
+                rows,
+                backlog: Backlog::Some,
+            });
         }
         let blocks = next..(next + stride).min(end);
         let batch = Instant::now();
@@ -80,7 +94,7 @@ pub async fn prune(
             }
             found => found?,
         };
-        deleted += found;
+        rows += found;
         empty = if found == 0 { empty + stride } else { 0 };
         next = blocks.end;
         stride = adapted(stride, batch.elapsed());
@@ -88,12 +102,12 @@ pub async fn prune(
             match first_aged_block(table, next).await? {
                 // A row before this point became old meanwhile; the next run deletes it.
                 Some(block) => next = next.max(block),
-                None => return Ok((deleted, Backlog::None)),
+                None => return Ok(none_left(rows)),
             }
             empty = 0;
         }
     }
-    Ok((deleted, Backlog::None))
+    Ok(none_left(rows))
 }
 
 /// Returns the block of the first old row, or `or_else` if the search for it takes too long.
@@ -158,14 +172,14 @@ mod tests {
         let position = WalkPosition::default();
         let result = prune(&table, Duration::from_secs(60), &position).await;
         let result = result.unwrap();
-        assert_eq!(result, (5, Backlog::None));
+        assert_eq!((result.rows, result.backlog), (5, Backlog::None));
     }
 
     #[tokio::test]
     async fn run_ends_when_its_time_is_up_and_says_that_rows_are_left() {
         let table = Blocks(Mutex::new(vec![true; 1000]));
         let position = WalkPosition::default();
-        let (_, backlog) = prune(&table, Duration::ZERO, &position).await.unwrap();
-        assert_eq!(backlog, Backlog::Some);
+        let left = prune(&table, Duration::ZERO, &position).await.unwrap();
+        assert_eq!(left.backlog, Backlog::Some);
     }
 }

@@ -6,7 +6,7 @@ use crate::handlers::model_failure::{
 };
 use base::{JobId, TenantId};
 use jobs::{
-    domain::llm::{LaneEffect, LanePolicy},
+    domain::llm::{LaneEffect, LanePolicy, ModelName},
     store::llm_lanes,
 };
 use llm::{LlmError, ServiceTier, ledger::FailedRequest};
@@ -22,7 +22,10 @@ pub(super) async fn record(
     failed: &FailedRequest<'_>,
     policy: LanePolicy,
 ) -> Result<&'static str, sqlx::Error> {
-    let lane = (failed.provider, failed.model);
+    let lane = ModelName {
+        provider: failed.provider,
+        model: failed.model,
+    };
     let subject = subject::of(&mut *conn, tenant, job, failed.error).await?;
     // Before the lane changes: whether it has closed since an earlier request is part of it.
     let outcome = subject::outcome(&mut *conn, tenant, job, failed.error).await?;
