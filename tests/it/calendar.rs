@@ -1,4 +1,4 @@
-//! Events in a real calendar: there once, however often they are asked for or tried, at the right time, and taken back as long
+//! Events in a real calendar: there once, however often they are asked for or tried, at the right time, and undone as long
 //! as nobody has touched them.
 
 mod busy;
@@ -99,7 +99,7 @@ async fn an_event_is_in_the_calendar_once_at_the_time_on_the_users_clocks() {
 }
 
 #[tokio::test]
-async fn an_event_is_taken_back_unless_somebody_has_changed_it() {
+async fn an_event_is_undone_unless_somebody_has_changed_it() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     connected(&app, &radicale.calendar, PASSWORD).await;
     let _worker = app.worker().await;

@@ -1,4 +1,4 @@
-//! What a person corrects is an example for the next judgements and drafts of the same person, until it is taken back or old.
+//! What a person corrects is an example for the next judgements and drafts of the same person, until it is deleted or old.
 
 use crate::{
     approvals::decide,

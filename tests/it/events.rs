@@ -16,7 +16,7 @@ use queue::{
     },
     settle,
     view::{
-        dead_letters::requeue,
+        dead_letters::retry,
         events::{self, Event, EventId, EventKind},
     },
 };
@@ -75,9 +75,9 @@ impl Case {
         cancel(&mut conn, self.tenant, self.id).await.unwrap()
     }
 
-    async fn requeue(&self) {
+    async fn retry(&self) {
         let mut conn = self.db.pool().acquire().await.unwrap();
-        let back = requeue(&mut conn, &[(self.tenant, self.id)]).await.unwrap();
+        let back = retry(&mut conn, &[(self.tenant, self.id)]).await.unwrap();
         assert_eq!(back.len(), 1);
     }
 

@@ -135,7 +135,7 @@ async fn a_discarded_job_is_retried_once_and_keeps_its_id_and_its_attempts() {
         (
             &retried.body["id"],
             &retried.body["state"],
-            &retried.body["attempt"]
+            &retried.body["attempts"]
         ),
         (&json!(id), &json!("available"), &json!(0)),
         "no failure is counted against it any more"
@@ -157,7 +157,7 @@ async fn a_discarded_job_is_retried_once_and_keeps_its_id_and_its_attempts() {
         .collect();
     assert_eq!(outcomes, [&json!("retried"), &json!("discarded")]);
     let audited: i64 = db
-        .one("select count(*) from audit_entries where action = 'job.requeued'")
+        .one("select count(*) from audit_entries where action = 'job.retry_requested'")
         .await;
     assert_eq!(audited, 1);
 }

@@ -98,7 +98,7 @@ async fn job_is_shown_in_its_state_with_a_retry_after() {
     let pending = client.get(&path).await;
     assert_eq!(pending.body["state"], "available");
     assert_eq!(
-        (&pending.body["attempt"], &pending.body["max_attempts"]),
+        (&pending.body["attempts"], &pending.body["max_attempts"]),
         (&json!(0), &json!(5))
     );
     assert_eq!(pending.retry_after(), Some(1));
@@ -107,7 +107,7 @@ async fn job_is_shown_in_its_state_with_a_retry_after() {
     )
     .await;
     let later = client.get(&path).await;
-    assert_eq!(later.body["attempt"], 1);
+    assert_eq!(later.body["attempts"], 1);
     assert_eq!(later.retry_after(), Some(60));
 
     finish(&db, "succeeded", "null").await;

@@ -261,7 +261,7 @@ async fn settled_job_shows_its_output_and_leaves_the_hot_table() {
     );
     let found = view(&db, &job).await;
     assert_eq!(
-        (found.state, found.attempt, found.output),
+        (found.state, found.attempts, found.output),
         (JobState::Succeeded, 1, Some(json!({ "done": true })))
     );
     assert_eq!(db.one::<i64>("select count(*) from jobs").await, 0);
@@ -352,7 +352,7 @@ async fn attempt_number_is_not_reused_after_an_interruption() {
     let first = take(&db, 1).await[0].lease;
     end(&db, first, &Outcome::Interrupted).await.unwrap();
     assert_eq!(
-        view(&db, &job).await.attempt,
+        view(&db, &job).await.attempts,
         0,
         "an interruption does not count"
     );
@@ -438,7 +438,7 @@ async fn retried_job_waits_counts_its_error_and_shows_the_reason() {
     .await
     .unwrap();
     let found = view(&db, &job).await;
-    assert_eq!((found.state, found.attempt), (JobState::Retryable, 1));
+    assert_eq!((found.state, found.attempts), (JobState::Retryable, 1));
     assert_eq!(found.error.unwrap().message, "It failed.");
     promote(&db).await;
     assert!(take(&db, 1).await.is_empty());

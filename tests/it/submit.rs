@@ -64,7 +64,7 @@ async fn a_new_mail_is_accepted_with_its_job_and_everything_that_belongs_to_it()
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.header("idempotent-replayed"), None);
     assert_eq!(answer.body["state"], "available");
-    assert_eq!(answer.body["attempt"], 0);
+    assert_eq!(answer.body["attempts"], 0);
     assert_eq!(answer.body["links"]["self"], path.as_str());
 
     let stored: Value = db

@@ -344,7 +344,7 @@ async fn paused_tenant_is_read_accepts_nothing_and_runs_nothing() {
         "available",
         "it can be read"
     );
-    assert_eq!(paused.job(&waiting).await["attempt"], 0);
+    assert_eq!(paused.job(&waiting).await["attempts"], 0);
     let done = admin(&db.url(), &["tenant", "resume", &slug]).await;
     assert!(done.status.success(), "{}", done.stderr);
     assert_eq!(paused.finished(&waiting).await["state"], "succeeded");

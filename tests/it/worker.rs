@@ -257,7 +257,7 @@ async fn flaky_job_succeeds_at_its_third_attempt_and_shows_the_others() {
     let job = put(&db, "flaky").await;
     let seen = finished(&db, &job).await;
     assert_eq!(
-        (seen.state, seen.attempt, seen.output),
+        (seen.state, seen.attempts, seen.output),
         (JobState::Succeeded, 3, Some(json!({ "start": 3 })))
     );
     assert_eq!(
@@ -283,9 +283,9 @@ async fn job_is_discarded_after_its_last_attempt_or_a_permanent_error() {
     let running = start(&db, &[]).await;
     let (spent, permanent) = (put(&db, "fails").await, put(&db, "permanent").await);
     let (spent, permanent) = (finished(&db, &spent).await, finished(&db, &permanent).await);
-    assert_eq!((spent.state, spent.attempt), (JobState::Discarded, 3));
+    assert_eq!((spent.state, spent.attempts), (JobState::Discarded, 3));
     assert_eq!(
-        (permanent.state, permanent.attempt),
+        (permanent.state, permanent.attempts),
         (JobState::Discarded, 1)
     );
     assert_eq!(permanent.error.unwrap().message, "It can never work.");
@@ -318,7 +318,7 @@ async fn refused_writes_fail_the_attempt_and_leave_nothing() {
     let job = put(&db, "refused").await;
     let seen = finished(&db, &job).await;
     assert_eq!(
-        (seen.state, seen.attempt, seen.output),
+        (seen.state, seen.attempts, seen.output),
         (JobState::Discarded, 3, None)
     );
     running.stop().await;
@@ -405,7 +405,7 @@ async fn shutdown_waits_for_running_jobs_and_counts_no_attempt() {
     running.ended.await.unwrap().unwrap();
     for job in &all {
         let seen = view(&db, job).await;
-        assert_eq!((seen.state, seen.attempt), (JobState::Available, 0));
+        assert_eq!((seen.state, seen.attempts), (JobState::Available, 0));
     }
     assert_eq!(
         db.one::<i64>("select count(*) from job_attempts where outcome = 'interrupted'")

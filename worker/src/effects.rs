@@ -89,7 +89,7 @@ pub trait LocalEffect: Send + Sync {
     ///
     /// # Errors
     /// [`Refusal::Refused`] if the data was changed since.
-    async fn revert(
+    async fn undo(
         &self,
         conn: &mut PgConnection,
         tenant: TenantId,
@@ -212,7 +212,7 @@ pub trait RemoteEffect: Send + Sync {
     ///
     /// # Errors
     /// [`ProviderError::Permanent`] if the data was changed since.
-    async fn revert(
+    async fn undo(
         &self,
         _providers: &ProviderContext<'_>,
         _connection: &StoredConnection,
@@ -283,7 +283,7 @@ pub fn precheck(executor: Executor, params: &Params) -> Option<(&'static str, &'
 
 const NOT_COMPENSABLE: &str = "This action cannot be undone.";
 
-/// The refusal to revert a type that cannot be reverted.
+/// The refusal to undo a type that cannot be undone.
 fn not_compensable() -> Refusal {
     Refusal::refused("not_compensable", NOT_COMPENSABLE)
 }

@@ -25,7 +25,7 @@ pub struct JobView {
     pub queue: String,
     pub state: JobState,
     /// Attempts that count, including the running one; 0 before the first. Interruptions and crashes do not count.
-    pub attempt: i32,
+    pub attempts: i32,
     pub max_attempts: i32,
     /// 1 is the most urgent, 4 the least.
     pub priority: i16,
@@ -80,7 +80,7 @@ impl JobView {
                 Some(run_at) if run_at > at => JobState::Scheduled,
                 _ => JobState::Available,
             },
-            attempt: 0,
+            attempts: 0,
             max_attempts: job.max_attempts,
             priority: job.priority,
             run_at: job.run_at.unwrap_or(at),
@@ -253,7 +253,7 @@ impl Row {
             kind: self.kind,
             queue: self.queue,
             state: self.state,
-            attempt: self.attempts,
+            attempts: self.attempts,
             max_attempts: self.max_attempts,
             priority: self.priority,
             run_at: self.run_at,

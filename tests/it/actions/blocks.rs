@@ -28,7 +28,7 @@ async fn undone(client: &Client, approval: &str) {
     approval_in(client, approval, "undone").await;
 }
 
-/// What stands although it was to be taken back.
+/// What stands although it was to be undone.
 async fn stands(client: &Client, approval: &str) {
     assert_eq!(decide(client, approval, "undo", 1).await.status, 200);
     let found = approval_in(client, approval, "executed").await;
@@ -194,7 +194,7 @@ async fn a_snoozed_mail_waits_in_the_inbox_even_if_it_asked_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_snooze_is_taken_back_and_what_it_had_added_to_the_inbox_is_gone() {
+async fn a_snooze_is_undone_and_what_it_had_added_to_the_inbox_is_gone() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

@@ -1,4 +1,4 @@
-//! Tasks and contacts by way of actions: one of a title, one of an address, taken back as long as nobody has touched them.
+//! Tasks and contacts by way of actions: one of a title, one of an address, undone as long as nobody has touched them.
 
 use super::{approved::approval_in, done};
 use crate::{
@@ -72,7 +72,7 @@ async fn trust_decides_what_waits_and_a_request_can_only_lower_it() {
 }
 
 #[tokio::test]
-async fn an_approved_task_is_made_once_and_taken_back_unless_somebody_has_touched_it() {
+async fn an_approved_task_is_made_once_and_undone_unless_somebody_has_touched_it() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (client, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
@@ -87,7 +87,7 @@ async fn an_approved_task_is_made_once_and_taken_back_unless_somebody_has_touche
     approval_in(&client, &id, "undone").await;
     assert_eq!(titles(&client).await, [""; 0]);
     let audited: i64 = db
-        .one("select count(*) from audit_entries where action = 'effect.taken_back'")
+        .one("select count(*) from audit_entries where action = 'effect.undone'")
         .await;
     assert_eq!(audited, 1);
 
@@ -232,7 +232,7 @@ async fn somebody_known_by_their_address_is_one_contact() {
 }
 
 #[tokio::test]
-async fn task_that_was_taken_back_is_made_again_when_it_is_asked_for_again() {
+async fn task_that_was_undone_is_made_again_when_it_is_asked_for_again() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

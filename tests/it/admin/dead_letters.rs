@@ -80,10 +80,10 @@ async fn retry_by_operators_takes_what_fits_up_to_its_bound_and_is_audited_in_bo
     assert_eq!(one.job(&fits).await["state"], "available");
     assert_eq!(one.job(&not_that).await["state"], "discarded");
     assert_eq!(other.job(&not_theirs).await["state"], "discarded");
-    let whose = format!("dead_letters.requeued {}", one.tenant);
+    let whose = format!("dead_letters.retried {}", one.tenant);
     assert_eq!(audited(&db).await, whose, "in the operators' log");
     let theirs: String = db
-        .one("select tenant_id::text || ' ' || actor_kind from audit_entries where action = 'job.requeued'")
+        .one("select tenant_id::text || ' ' || actor_kind from audit_entries where action = 'job.retry_requested'")
         .await;
     assert_eq!(theirs, format!("{} system", one.tenant));
 

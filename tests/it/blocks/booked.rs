@@ -174,7 +174,7 @@ async fn a_block_is_booked_only_when_it_was_agreed_to_and_there_is_a_calendar() 
 }
 
 #[tokio::test]
-async fn a_booking_that_is_taken_back_by_its_approval_takes_the_block_with_it() {
+async fn a_booking_that_is_undone_by_its_approval_takes_the_block_with_it() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     connected(&app, &radicale.calendar, PASSWORD).await;
     let _worker = app.worker().await;
@@ -262,7 +262,7 @@ async fn cancel_whose_job_ended_halfway_removes_the_event_when_asked_again() {
         .await;
     assert_eq!(abandon(app.db.pool(), 500).await.unwrap(), 1);
     assert_eq!(app.effect().await["status"], "compensation_failed");
-    let audited = "select count(*) from audit_entries where action = 'effect.taken_back' and error_code = 'job_ended'";
+    let audited = "select count(*) from audit_entries where action = 'effect.undone' and error_code = 'job_ended'";
     assert_eq!(app.db.one::<i64>(audited).await, 1);
     let _worker = app.worker().await;
     let again = decide(&app.client, &id, "cancel", 3).await;

@@ -54,7 +54,7 @@ async fn stopped_worker_hands_its_job_back_without_burning_an_attempt() {
     assert_eq!(counted, 0, "an interruption is no failure");
     let _other = model.worker(&db, &[]).await;
     let job = assert_ended_once(&db, &client, &id).await;
-    assert_eq!(job["attempt"], 1, "{job}");
+    assert_eq!(job["attempts"], 1, "{job}");
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn stopping_worker_lets_its_job_end_within_the_grace_period() {
     let ended = stopping.process.ended().await;
     assert!(ended.status.success(), "{}", ended.stderr);
     let job = assert_ended_once(&db, &client, &id).await;
-    assert_eq!(job["attempt"], 1, "{job}");
+    assert_eq!(job["attempts"], 1, "{job}");
 }
 
 #[tokio::test]

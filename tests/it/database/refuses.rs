@@ -62,7 +62,7 @@ async fn outcome_that_the_database_refuses_waits_until_it_is_taken() {
         .await;
     let job = client.finished(&id).await;
     assert_eq!(
-        (&job["state"], &job["attempt"]),
+        (&job["state"], &job["attempts"]),
         (&"succeeded".into(), &1.into()),
         "{job}"
     );
@@ -103,7 +103,7 @@ async fn answer_that_the_database_refuses_is_kept_and_not_bought_again() {
     refusal.end().await;
     let job = client.finished(&id).await;
     assert_eq!(
-        (&job["state"], &job["attempt"]),
+        (&job["state"], &job["attempts"]),
         (&"succeeded".into(), &1.into()),
         "{job}"
     );

@@ -3,8 +3,8 @@
 use super::*;
 use queue::settle::rescue::rescue;
 
-/// A job with every event: retried, reported, cancelled while running, requeued, cancelled while waiting, requeued and
-/// discarded, requeued and succeeded.
+/// A job with every event: tried again, reported, cancelled while running, retried by a person, cancelled while waiting, retried
+/// and discarded, retried and succeeded.
 pub(super) async fn eventful() -> Case {
     let case = Case::new().await;
     let lease = case.claim().await;
@@ -19,12 +19,12 @@ pub(super) async fn eventful() -> Case {
     }
     assert!(case.report(lease, 0.75, "nearly").await);
     case.end(lease, Outcome::Cancelled).await;
-    case.requeue().await;
+    case.retry().await;
     assert_eq!(case.cancel().await, Cancelled::Now);
-    case.requeue().await;
+    case.retry().await;
     let lease = case.claim().await;
     case.end(lease, Outcome::Discarded).await;
-    case.requeue().await;
+    case.retry().await;
     let lease = case.claim().await;
     case.end(lease, Outcome::Succeeded { output: json!(1) })
         .await;
@@ -86,7 +86,7 @@ async fn event_keeps_its_id_while_the_job_moves_between_the_tables() {
         let now = case.all().await;
         let (mut before, after) = (lines(&seen), lines(&now));
         let newest = seen.last().map(|event| event.id);
-        // Only a final event may disappear: the job was requeued.
+        // Only a final event may disappear: a person retried the job.
         before.retain(|event| !event.ends_with("final"));
         assert!(after.starts_with(&before), "{after:?}\nwas\n{before:?}");
         assert!(now.last().map(|event| event.id) > newest);
@@ -100,11 +100,11 @@ async fn event_keeps_its_id_while_the_job_moves_between_the_tables() {
     look(&case).await;
     case.end(lease, Outcome::Discarded).await;
     look(&case).await;
-    case.requeue().await;
+    case.retry().await;
     look(&case).await;
     case.cancel().await;
     look(&case).await;
-    case.requeue().await;
+    case.retry().await;
     look(&case).await;
     let lease = case.claim().await;
     look(&case).await;

@@ -1,4 +1,4 @@
-//! What is struck while it changes something at a provider: agreed to by a person, done once, and taken back once.
+//! What is struck while it changes something at a provider: agreed to by a person, done once, and undone once.
 
 use super::{Case, cases::WORKER, strike};
 use crate::{
@@ -162,9 +162,9 @@ async fn a_webhook_is_called_under_one_id_wherever_its_worker_is_struck() {
 }
 
 /// Events that were made and are to be taken out again.
-struct TakenBack(Approved<Radicale>);
+struct Undone(Approved<Radicale>);
 
-impl Case for TakenBack {
+impl Case for Undone {
     fn db(&self) -> &TestDb {
         self.0.db()
     }
@@ -189,7 +189,7 @@ impl Case for TakenBack {
 }
 
 #[tokio::test]
-async fn an_event_is_taken_back_wherever_its_worker_is_struck() {
+async fn an_event_is_undone_wherever_its_worker_is_struck() {
     let meetings = meetings().await;
     {
         let _worker = meetings.worker().await;
@@ -200,5 +200,5 @@ async fn an_event_is_taken_back_wherever_its_worker_is_struck() {
             approval_in(meetings.client(), approval, "executed").await;
         }
     }
-    strike(&TakenBack(meetings)).await;
+    strike(&Undone(meetings)).await;
 }

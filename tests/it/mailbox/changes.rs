@@ -1,4 +1,4 @@
-//! Marks and folders: what is asked for is what lies in the mailbox, once, and taken back only as far as we had done it.
+//! Marks and folders: what is asked for is what lies in the mailbox, once, and undone only as far as we had done it.
 
 use super::{app_at, app_with};
 use crate::{
@@ -165,7 +165,7 @@ async fn an_email_is_put_where_its_user_would_look_for_it_and_back_again() {
         undone(&app, &approval, "undone").await;
         let found = offer(&dovecot);
         assert_eq!(found.len(), 1, "{kind}: {found:?}");
-        assert_eq!(found[0].folder, "INBOX", "{kind} was taken back");
+        assert_eq!(found[0].folder, "INBOX", "{kind} was undone");
     }
 }
 
@@ -239,7 +239,7 @@ async fn nobody_reaches_into_the_mailbox_of_another() {
 }
 
 #[tokio::test]
-async fn a_change_whose_answer_is_lost_is_found_done_and_can_be_taken_back() {
+async fn a_change_whose_answer_is_lost_is_found_done_and_can_be_undone() {
     for (kind, command) in [
         (ActionType::Archive, "UID MOVE"),
         (ActionType::Star, "UID STORE"),

@@ -234,7 +234,7 @@ async fn a_weak_password_is_refused_and_the_invite_stands() {
 }
 
 #[tokio::test]
-async fn invites_of_another_tenant_cannot_be_seen_or_taken_back() {
+async fn invites_of_another_tenant_cannot_be_seen_or_revoked() {
     let acme = TestTenant::open().await;
     let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);

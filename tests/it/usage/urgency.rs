@@ -70,7 +70,7 @@ async fn email_without_room_for_it_is_judged_by_an_ordinary_request_in_the_same_
     let client = api.sign_in(&db).await;
     let _worker = model.worker(&db, &[MODEL]).await;
     let job = finished(&client, &submit(&client, 1, "soon").await).await;
-    assert_eq!(job["attempt"], 1, "{job}");
+    assert_eq!(job["attempts"], 1, "{job}");
     assert_eq!(model.calls(), 2);
     assert_eq!(recorded(&db).await, [("standard".to_owned(), STANDARD)]);
     let failures: i64 = db

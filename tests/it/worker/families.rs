@@ -31,7 +31,7 @@ async fn parent_waits_without_a_slot_and_resumes_after_its_last_child_in_any_sta
     assert_eq!(seen.output, Some(states));
     let children = seen.children.unwrap();
     assert_eq!((children.total, children.ended, children.failed), (4, 4, 2));
-    assert_eq!(seen.attempt, 1, "waiting does not count as an attempt");
+    assert_eq!(seen.attempts, 1, "waiting does not count as an attempt");
     let audited: i64 = db
         .one("select count(*) from audit_entries where action = 'job.waiting'")
         .await;

@@ -107,7 +107,7 @@ impl LocalEffect for ScheduleBlock {
         })
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         conn: &mut PgConnection,
         tenant: TenantId,

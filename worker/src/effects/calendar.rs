@@ -152,7 +152,7 @@ impl RemoteEffect for CreateEvent {
         find(&*calendar, &event, providers.ctx.clock.now()).await
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         providers: &ProviderContext<'_>,
         connection: &StoredConnection,

@@ -58,7 +58,7 @@ impl LocalEffect for UpsertContact {
         })
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         conn: &mut PgConnection,
         tenant: TenantId,

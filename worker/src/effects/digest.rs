@@ -70,7 +70,7 @@ impl LocalEffect for DigestAdd {
         })
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         conn: &mut PgConnection,
         tenant: TenantId,

@@ -75,7 +75,7 @@ impl LocalEffect for DraftEffect {
         })
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         _conn: &mut PgConnection,
         _tenant: TenantId,

@@ -101,7 +101,7 @@ impl LocalEffect for Defer {
         defer(conn, action, id, until, false).await
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         conn: &mut PgConnection,
         tenant: TenantId,
@@ -135,7 +135,7 @@ impl LocalEffect for Snooze {
         }
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         conn: &mut PgConnection,
         tenant: TenantId,

@@ -96,7 +96,7 @@ impl RemoteEffect for MailboxEffect {
         })
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         providers: &ProviderContext<'_>,
         connection: &StoredConnection,

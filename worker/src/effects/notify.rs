@@ -42,7 +42,7 @@ impl LocalEffect for Notify {
         })
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         _conn: &mut PgConnection,
         _tenant: TenantId,

@@ -24,12 +24,12 @@ pub(super) fn moved_on(error: RecordError) -> Refusal {
     }
 }
 
-/// The refusal to revert a record that was changed since.
+/// The refusal to undo a record that was changed since.
 pub(super) fn touched() -> Refusal {
     Refusal::refused("moved_on", "It was changed since; nothing was undone.")
 }
 
-/// The refusal to revert an effect whose receipt is unreadable.
+/// The refusal to undo an effect whose receipt is unreadable.
 pub(super) fn unreadable() -> Refusal {
     Refusal::refused(
         "moved_on",

@@ -83,7 +83,7 @@ impl LocalEffect for CreateTask {
         })
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         conn: &mut PgConnection,
         tenant: TenantId,
@@ -129,7 +129,7 @@ impl LocalEffect for UpdateTask {
         })
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         conn: &mut PgConnection,
         tenant: TenantId,
@@ -173,7 +173,7 @@ impl LocalEffect for Link {
         })
     }
 
-    async fn revert(
+    async fn undo(
         &self,
         conn: &mut PgConnection,
         tenant: TenantId,

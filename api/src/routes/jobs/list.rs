@@ -86,7 +86,7 @@ struct JobSummary {
     state: JobState,
     /// Attempts that counted, the running one included; 0 before the first.
     #[schemars(range(min = 0))]
-    attempt: i32,
+    attempts: i32,
     #[schemars(range(min = 1))]
     max_attempts: i32,
     /// 1 is the most urgent, 4 the least.
@@ -148,7 +148,7 @@ impl From<JobView> for JobSummary {
             kind: job.kind,
             queue: job.queue,
             state: job.state,
-            attempt: job.attempt,
+            attempts: job.attempts,
             max_attempts: job.max_attempts,
             priority: job.priority,
             created_at: job.created_at,

@@ -85,9 +85,9 @@ async fn retry_job(
     Id(id): Id<JobId>,
 ) -> Result<Response, ApiError> {
     let request_id = Some(&*context.request_id);
-    let requeued = retry::retry_job(&app.pool, &app.notifier, &session, id, request_id).await?;
+    let retried = retry::retry_job(&app.pool, &app.notifier, &session, id, request_id).await?;
     let job = find(&app, &session, id).await?;
-    if !requeued {
+    if !retried {
         return Err(ApiError::new(
             Code::Conflict,
             "Only a discarded or cancelled job can be retried. Check its state.",

@@ -82,7 +82,7 @@ struct DeadLetterBody {
     queue: String,
     /// Attempts that counted.
     #[schemars(range(min = 0))]
-    attempt: i32,
+    attempts: i32,
     #[schemars(range(min = 1))]
     max_attempts: i32,
     /// How often its worker crashed while it ran.
@@ -147,7 +147,7 @@ impl From<DeadLetter> for DeadLetterBody {
             tenant: job.tenant,
             kind: job.kind,
             queue: job.queue,
-            attempt: job.attempt,
+            attempts: job.attempts,
             max_attempts: job.max_attempts,
             crashes: job.crashes,
             created_at: job.created_at,

@@ -36,7 +36,7 @@ use sqlx::PgConnection;
 
 /// A job that was returned to the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requeued {
+pub struct RetriedJob {
     pub tenant: TenantId,
     pub job: JobId,
     pub queue: String,
@@ -99,14 +99,14 @@ pub async fn list(
 ///
 /// # Errors
 /// If the database fails.
-pub async fn requeue(
+pub async fn retry(
     conn: &mut PgConnection,
     jobs: &[(TenantId, JobId)],
-) -> Result<Vec<Requeued>, sqlx::Error> {
+) -> Result<Vec<RetriedJob>, sqlx::Error> {
     // The event takes the number after that of the job's end (see view::events), so that no number is used twice.
     // The job loses its dedupe key: a newer job may hold it by now.
     sqlx::query_as!(
-        Requeued,
+        RetriedJob,
         r#"with moved as (
                delete from finished_jobs using unnest($1::uuid[], $2::uuid[]) as named (tenant_id, id)
                where finished_jobs.tenant_id = named.tenant_id and finished_jobs.id = named.id

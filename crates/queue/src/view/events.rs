@@ -57,7 +57,7 @@ pub async fn read(
     limit: i64,
 ) -> Result<Vec<Event>, sqlx::Error> {
     // One statement sees one snapshot, so a job that moves between the tables meanwhile is found in exactly one of them.
-    // A job's end takes the next number of its attempt, and its retry the one after that (dead_letters::requeue).
+    // A job's end takes the next number of its attempt, and its retry the one after that (dead_letters::retry).
     let after = after.unwrap_or(EventId::BEFORE_ALL);
     let rows = sqlx::query_as!(
         Row,

@@ -149,7 +149,7 @@ impl ExecutionEnd {
     const fn happened(&self) -> Option<EventChange> {
         match self {
             Self::Executed => Some(EventChange::Made),
-            Self::Undone => Some(EventChange::TakenBack),
+            Self::Undone => Some(EventChange::Undone),
             Self::Failed(..) | Self::Unclear(..) | Self::NotUndone(..) => None,
         }
     }
@@ -276,7 +276,7 @@ pub async fn abandon(pool: &PgPool, limit: u32) -> Result<u64, sqlx::Error> {
 }
 
 fn not_undone(tenant: TenantId, id: EffectId) -> NewAuditEntry {
-    let (action, kind) = (AuditAction::EffectTakenBack, ResourceKind::Effect);
+    let (action, kind) = (AuditAction::EffectUndone, ResourceKind::Effect);
     NewAuditEntry::new(tenant, Actor::System, action, kind, id)
         .with_detail(Detail::new().word("status", EffectStatus::CompensationFailed.as_str()))
         .failed(approvals::JOB_ENDED)

@@ -125,7 +125,7 @@ pub(crate) async fn begin(
             Detail::new()
                 .count("base_version", version)
                 .id("by_job", asked.job)
-                .flag("agreement_taken_back", agreed),
+                .flag("approval_revoked", agreed),
         );
     audit::insert(conn, &[entry]).await?;
     Ok(stopped)

@@ -34,7 +34,7 @@ pub async fn begin_compensation(
         status => {
             let to = status.after(EffectStep::Compensate)?;
             effects::take(&mut tx, holder(job), id, (status, to)).await?;
-            record(&mut tx, job, AuditAction::EffectTakenBack, id, to, None).await?;
+            record(&mut tx, job, AuditAction::EffectUndone, id, to, None).await?;
         }
     }
     tx.commit().await?;
@@ -61,7 +61,7 @@ pub async fn end_compensation(
     if !effects::take(&mut tx, holder(job), id, (from, to)).await? {
         return Err(LedgerError::NotHeld);
     }
-    record(&mut tx, job, AuditAction::EffectTakenBack, id, to, refused).await?;
+    record(&mut tx, job, AuditAction::EffectUndone, id, to, refused).await?;
     tx.commit().await?;
     Ok(())
 }

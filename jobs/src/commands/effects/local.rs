@@ -121,7 +121,7 @@ pub async fn rehearse(pool: &PgPool, change: &dyn Change) -> Result<Done, Refusa
 pub trait Reversal: Send + Sync {
     /// # Errors
     /// [`Refusal::Refused`] if the state has changed since.
-    async fn revert(
+    async fn undo(
         &self,
         conn: &mut PgConnection,
         tenant: TenantId,
@@ -150,7 +150,7 @@ pub async fn undo(
     let step = (found.status, compensating);
     effects::take(&mut tx, holder(job), id, step).await?;
     let mut inner = tx.begin().await?;
-    let (answer, to, code) = match reversal.revert(&mut inner, job.tenant, &found).await {
+    let (answer, to, code) = match reversal.undo(&mut inner, job.tenant, &found).await {
         Ok(()) => {
             inner.commit().await?;
             (Ok(()), EffectStep::EndCompensation, None)
@@ -167,7 +167,7 @@ pub async fn undo(
     };
     let to = compensating.after(to)?;
     effects::take(&mut tx, holder(job), id, (compensating, to)).await?;
-    record(&mut tx, job, AuditAction::EffectTakenBack, id, to, code).await?;
+    record(&mut tx, job, AuditAction::EffectUndone, id, to, code).await?;
     tx.commit().await?;
     Ok(Some(answer))
 }

@@ -12,7 +12,7 @@ use crate::{
 use base::{JobId, TenantId};
 use queue::{
     signals::notifier::Notifier,
-    view::dead_letters::{self, DeadLetterFilter, Requeued},
+    view::dead_letters::{self, DeadLetterFilter, RetriedJob},
 };
 use sqlx::{PgConnection, PgPool};
 
@@ -39,7 +39,7 @@ pub async fn retry_job(
     request_id: Option<&str>,
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let requeued = requeue(
+    let retried = retry(
         &mut transaction,
         session,
         &[(session.tenant, job)],
@@ -47,8 +47,8 @@ pub async fn retry_job(
     )
     .await?;
     transaction.commit().await?;
-    announce(notifier, &requeued);
-    Ok(!requeued.is_empty())
+    announce(notifier, &retried);
+    Ok(!retried.is_empty())
 }
 
 /// Retries up to [`MOST_AT_ONCE`] discarded jobs, oldest first.
@@ -64,12 +64,12 @@ pub async fn retry_dead_letters(
 ) -> Result<RetriedJobs, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let found = dead_letters::lock(&mut transaction, session.tenant, filter, MOST_AT_ONCE).await?;
-    let requeued = requeue(&mut transaction, session, &found, request_id).await?;
+    let retried = retry(&mut transaction, session, &found, request_id).await?;
     let left = dead_letters::count(&mut transaction, session.tenant, filter).await?;
     transaction.commit().await?;
-    announce(notifier, &requeued);
+    announce(notifier, &retried);
     Ok(RetriedJobs {
-        jobs: requeued.into_iter().map(|requeued| requeued.job).collect(),
+        jobs: retried.into_iter().map(|retried| retried.job).collect(),
         left,
     })
 }
@@ -88,25 +88,25 @@ pub async fn retry_dead_letters_of_all_tenants(
     let mut transaction = pool.begin().await?;
     let found =
         dead_letters::all_tenants::lock(&mut transaction, tenant, filter, MOST_AT_ONCE).await?;
-    let requeued = dead_letters::requeue(&mut transaction, &found).await?;
-    let mut entries: Vec<NewAuditEntry> = requeued
+    let retried = dead_letters::retry(&mut transaction, &found).await?;
+    let mut entries: Vec<NewAuditEntry> = retried
         .iter()
         .map(|back| {
             let (tenant, job) = (back.tenant, back.job);
             NewAuditEntry::new(
                 tenant,
                 Actor::System,
-                AuditAction::JobRequeued,
+                AuditAction::JobRetryRequested,
                 ResourceKind::Job,
                 job,
             )
             .with_request(back.request_id.as_deref())
         })
         .collect();
-    if !requeued.is_empty() {
-        let action = AuditAction::DeadLettersRequeued;
+    if !retried.is_empty() {
+        let action = AuditAction::DeadLettersRetried;
         let whose = tenant.map_or_else(|| "*".to_owned(), |tenant| tenant.to_string());
-        let count = i64::try_from(requeued.len()).unwrap_or(i64::MAX);
+        let count = i64::try_from(retried.len()).unwrap_or(i64::MAX);
         entries.extend(
             operator
                 .audit(action, ResourceKind::Tenant, &whose)
@@ -116,35 +116,39 @@ pub async fn retry_dead_letters_of_all_tenants(
     audit::insert(&mut transaction, &entries).await?;
     let left = dead_letters::all_tenants::count(&mut transaction, tenant, filter).await?;
     transaction.commit().await?;
-    announce(notifier, &requeued);
+    announce(notifier, &retried);
     Ok(RetriedJobs {
-        jobs: requeued.into_iter().map(|requeued| requeued.job).collect(),
+        jobs: retried.into_iter().map(|retried| retried.job).collect(),
         left,
     })
 }
 
-async fn requeue(
+async fn retry(
     conn: &mut PgConnection,
     session: &Session,
     jobs: &[(TenantId, JobId)],
     request_id: Option<&str>,
-) -> Result<Vec<Requeued>, sqlx::Error> {
-    let requeued = dead_letters::requeue(conn, jobs).await?;
-    let entries: Vec<NewAuditEntry> = requeued
+) -> Result<Vec<RetriedJob>, sqlx::Error> {
+    let retried = dead_letters::retry(conn, jobs).await?;
+    let entries: Vec<NewAuditEntry> = retried
         .iter()
-        .map(|requeued| {
+        .map(|retried| {
             session
-                .audit(AuditAction::JobRequeued, ResourceKind::Job, requeued.job)
+                .audit(
+                    AuditAction::JobRetryRequested,
+                    ResourceKind::Job,
+                    retried.job,
+                )
                 .with_request(request_id)
         })
         .collect();
     audit::insert(conn, &entries).await?;
-    Ok(requeued)
+    Ok(retried)
 }
 
 /// Runs after the commit; the notifier coalesces repeated signals.
-fn announce(notifier: &Notifier, requeued: &[Requeued]) {
-    for requeued in requeued {
-        notifier.job_available(&requeued.queue);
+fn announce(notifier: &Notifier, retried: &[RetriedJob]) {
+    for job in retried {
+        notifier.job_available(&job.queue);
     }
 }

@@ -38,7 +38,7 @@ pub enum Step {
     Claim,
     Succeed,
     Fail,
-    /// Of a rejection always; of an execution only if what was done can be taken back.
+    /// Of a rejection always; of an execution only if what was done can be undone.
     Undo {
         compensable: bool,
     },

@@ -64,7 +64,7 @@ str_enum! {
         JobWaiting = "job.waiting",
         JobInterrupted = "job.interrupted",
         /// A person retried a discarded or cancelled job.
-        JobRequeued = "job.requeued",
+        JobRetryRequested = "job.retry_requested",
         JobDiscarded = "job.discarded",
         JobCancelled = "job.cancelled",
         JobCancelRequested = "job.cancel_requested",
@@ -116,7 +116,7 @@ str_enum! {
         /// A mail server reported that a recipient did not get the email.
         EffectBounced = "effect.bounced",
         /// The effect was undone, or undoing it failed.
-        EffectTakenBack = "effect.taken_back",
+        EffectUndone = "effect.undone",
         ConnectionCreated = "connection.created",
         ConnectionReauthenticated = "connection.reauthenticated",
         ConnectionRevoked = "connection.revoked",
@@ -191,6 +191,6 @@ str_enum! {
         /// Stored secrets were sealed anew with another key.
         SecretsResealed = "secrets.resealed",
         /// Operators retried discarded or cancelled jobs of any tenant.
-        DeadLettersRequeued = "dead_letters.requeued",
+        DeadLettersRetried = "dead_letters.retried",
     }
 }

@@ -153,7 +153,7 @@ async fn undo_remote(
             "connection_revoked",
             "The account was disconnected.".to_owned(),
         )),
-        Some(connection) => match remote.revert(providers, &connection, &done).await {
+        Some(connection) => match remote.undo(providers, &connection, &done).await {
             Ok(()) => None,
             Err(error) if is_exhausted(ctx, &error) => Some((error.code(), NOT_UNDONE.to_owned())),
             Err(error) => Some(refusal_or_failure(ctx, &connection, error).await?),
@@ -183,12 +183,12 @@ struct BoundEffect(&'static dyn LocalEffect);
 
 #[async_trait]
 impl Reversal for BoundEffect {
-    async fn revert(
+    async fn undo(
         &self,
         conn: &mut PgConnection,
         tenant: TenantId,
         done: &StoredEffect,
     ) -> Result<(), Refusal> {
-        self.0.revert(conn, tenant, done).await
+        self.0.undo(conn, tenant, done).await
     }
 }

@@ -15,7 +15,7 @@ pub struct DeadLetter {
     pub kind: String,
     pub queue: String,
     /// Attempts that count.
-    pub attempt: i32,
+    pub attempts: i32,
     pub crashes: i32,
     pub max_attempts: i32,
     pub created_at: DateTime<Utc>,
@@ -37,7 +37,7 @@ pub async fn list(
 ) -> Result<Vec<DeadLetter>, sqlx::Error> {
     filtered!(
         query_as!(DeadLetter),
-        r#"select id as "id: JobId", tenant_id as "tenant: TenantId", kind, queue, errors as attempt, crashes, max_attempts,
+        r#"select id as "id: JobId", tenant_id as "tenant: TenantId", kind, queue, errors as attempts, crashes, max_attempts,
                   created_at, finished_at, error_code, request_id
            from finished_jobs
            where state = 'discarded'

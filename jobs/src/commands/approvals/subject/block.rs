@@ -27,7 +27,7 @@ pub(crate) async fn may_begin(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventChange {
     Made,
-    TakenBack,
+    Undone,
 }
 
 /// Marks the block of this approval as booked, or cancels it. Leaves a block that has moved on.
@@ -58,7 +58,7 @@ pub(crate) async fn sync_with_decision(
             }
         }
         EventChange::Made => return Ok(()),
-        EventChange::TakenBack => BlockCommand::Cancel,
+        EventChange::Undone => BlockCommand::Cancel,
     };
     let cause = Cause {
         actor: Actor::Worker(job.lease.worker),
