@@ -143,7 +143,7 @@ async fn answers(
         .collect();
     if answers.is_empty() {
         let mut conn = pool.acquire().await?;
-        let kept = llm_checkpoints::of_job(&mut conn, stored.job.tenant, id).await?;
+        let kept = llm_checkpoints::of_job(&mut conn, stored.job.lease.tenant, id).await?;
         for checkpoint in kept {
             match serde_json::from_value(checkpoint.completion) {
                 Ok(completion) => answers.push(RecordedAnswer {

@@ -75,7 +75,7 @@ impl Handler for Books {
         let job = &ctx.job;
         if job.children == 0 {
             let pages = (1..=book.pages)
-                .map(|number| NewJob::of::<RenderPage>(job.tenant, &Page { number }))
+                .map(|number| NewJob::of::<RenderPage>(job.lease.tenant, &Page { number }))
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|error| broken(error.to_string()))?;
             println!("book: waiting for {} pages", pages.len());
@@ -86,7 +86,7 @@ impl Handler for Books {
             .acquire()
             .await
             .map_err(|error| broken(error.to_string()))?;
-        let pages = children::outcomes(&mut conn, job.tenant, job.lease.job)
+        let pages = children::outcomes(&mut conn, job.lease.tenant, job.lease.job)
             .await
             .map_err(|error| broken(error.to_string()))?;
         let rendered = pages.iter().filter(|page| page.error.is_none()).count();

@@ -44,7 +44,6 @@ pub struct Lease {
 #[derive(Clone, Debug)]
 pub struct Job {
     pub lease: Lease,
-    pub tenant: TenantId,
     pub kind: String,
     pub queue: String,
     /// 1 is the most urgent, 4 the least.

@@ -31,7 +31,7 @@ impl JobAudit for Job {
         id: impl ToString,
     ) -> NewAuditEntry {
         let actor = Actor::Worker(self.lease.worker);
-        NewAuditEntry::new(self.tenant, actor, action, resource, id)
+        NewAuditEntry::new(self.lease.tenant, actor, action, resource, id)
             .with_request(self.request_id.as_deref())
             .with_trace(self.traceparent.as_deref().and_then(trace_id))
             .with_attempt(self.lease.job, self.lease.attempt)

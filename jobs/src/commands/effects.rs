@@ -89,7 +89,7 @@ async fn intend(
         record(conn, job, AuditAction::EffectIntended, id, to, None).await?;
         return Ok(Reserved::Intended(id));
     }
-    let found = effects::lock_by_key(conn, job.tenant, &effect.key).await?;
+    let found = effects::lock_by_key(conn, job.lease.tenant, &effect.key).await?;
     let ours = found.job == job.lease.job;
     let next = match found.status {
         EffectStatus::Intent if ours => EffectStatus::Intent,
@@ -113,7 +113,7 @@ async fn intend(
         return Ok(Reserved::Intended(found.id));
     }
     // As it is written now: a second send waits from then on.
-    let lost = effects::lock_by_key(conn, job.tenant, &effect.key).await?;
+    let lost = effects::lock_by_key(conn, job.lease.tenant, &effect.key).await?;
     Ok(Reserved::Duplicate(Box::new(lost)))
 }
 
@@ -171,7 +171,7 @@ async fn after_sending(
     for left in (0..AFTER_SENDING_TRIES).rev() {
         let mut writing = conn.begin().await?;
         let written = async {
-            follow_ups::start(&mut writing, job.tenant, id, &entry).await?;
+            follow_ups::start(&mut writing, job.lease.tenant, id, &entry).await?;
             record_refused(&mut writing, job, id, end).await
         };
         let Err(error) = written.await else {
@@ -248,7 +248,7 @@ async fn held(
 
 fn holder(job: &Job) -> Holder {
     Holder {
-        tenant: job.tenant,
+        tenant: job.lease.tenant,
         job: job.lease.job,
         attempt: job.lease.attempt,
     }

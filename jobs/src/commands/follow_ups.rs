@@ -103,7 +103,7 @@ pub async fn end_by_email(
     job: &Job,
     message: MessageId,
 ) -> Result<(), sqlx::Error> {
-    let ended = follow_ups::end_by_message(conn, job.tenant, message).await?;
+    let ended = follow_ups::end_by_message(conn, job.lease.tenant, message).await?;
     let why = |one: &Ended| match one.status {
         FollowUpStatus::Continued => CONTINUED,
         FollowUpStatus::Waiting
@@ -125,7 +125,7 @@ async fn end(
     if ended.is_empty() {
         return Ok(());
     }
-    let tenant = job.tenant;
+    let tenant = job.lease.tenant;
     for one in ended {
         let reason = Reason {
             tenant,
@@ -155,7 +155,7 @@ pub(in crate::commands) async fn end_by_bounce(
     job: &Job,
     effect: EffectId,
 ) -> Result<(), sqlx::Error> {
-    let ended = follow_ups::cancel_of_effect(conn, job.tenant, effect).await?;
+    let ended = follow_ups::cancel_of_effect(conn, job.lease.tenant, effect).await?;
     end(
         conn,
         job,

@@ -18,7 +18,7 @@ pub struct BackfillProgress {
 pub async fn find(conn: &mut PgConnection, job: &Job) -> Result<BackfillProgress, sqlx::Error> {
     let row = sqlx::query!(
         "select uid_validity, last_uid, emails, enqueued, skipped from backfills where tenant_id = $1 and job_id = $2",
-        job.tenant.0,
+        job.lease.tenant.0,
         job.lease.job.0,
     )
     .fetch_optional(conn)
@@ -53,7 +53,7 @@ pub async fn put(
          on conflict (tenant_id, job_id) do update
          set uid_validity = excluded.uid_validity, last_uid = excluded.last_uid, emails = excluded.emails,
              enqueued = excluded.enqueued, skipped = excluded.skipped",
-        job.tenant.0,
+        job.lease.tenant.0,
         job.lease.job.0,
         i64::from(progress.cursor.uid_validity.unwrap_or(0)),
         i64::from(progress.cursor.last_uid),

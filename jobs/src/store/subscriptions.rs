@@ -318,7 +318,7 @@ pub async fn advance(
          set position_xid = $3::bigint::text::xid8, position_seq = $4, delivered = delivered + $5,
              last_delivered_at = case when $5 > 0 then now() else last_delivered_at end
          where tenant_id = $1 and connection_id = $2 and delivery_job_id = $6 and status = 'active'",
-        job.tenant.0,
+        job.lease.tenant.0,
         connection.0,
         to.xid,
         to.seq,

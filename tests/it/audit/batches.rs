@@ -32,7 +32,6 @@ async fn claimed(
                 attempt,
                 worker,
             },
-            tenant,
             kind: "audit.kind".to_owned(),
             queue: "audit".to_owned(),
             priority: 3,

@@ -58,7 +58,7 @@ async fn large_claim_is_shared_evenly_between_tenants() {
     }
     let mut shares: HashMap<TenantId, usize> = HashMap::new();
     for job in claims(&db, 50, 1).await.concat() {
-        *shares.entry(job.tenant).or_default() += 1;
+        *shares.entry(job.lease.tenant).or_default() += 1;
     }
     assert_eq!(shares.len(), 5);
     assert!(shares.values().all(|share| *share == 10), "{shares:?}");
@@ -75,7 +75,7 @@ async fn claims_go_round_more_tenants_than_one_claim_reads() {
         .await
         .concat()
         .iter()
-        .map(|job| job.tenant)
+        .map(|job| job.lease.tenant)
         .collect();
     assert_eq!(
         served.len(),

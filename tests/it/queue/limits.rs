@@ -104,7 +104,12 @@ async fn tenant_limit_counts_all_priorities_and_a_tenants_own_overrides_the_defa
     limit(&db, Scope::Tenant, "*", 3).await;
     limit(&db, Scope::Tenant, special.0, 12).await;
     let taken = take_limited(&db, 100).await;
-    let of = |tenant| taken.iter().filter(|job| job.tenant == tenant).count();
+    let of = |tenant| {
+        taken
+            .iter()
+            .filter(|job| job.lease.tenant == tenant)
+            .count()
+    };
     assert_eq!((of(plain), of(special)), (3, 12));
     assert!(limits::remove(db.pool(), Scope::Tenant, "*").await.unwrap());
     assert_eq!(take_limited(&db, 100).await.len(), 27);
@@ -123,7 +128,7 @@ async fn tenants_that_may_run_nothing_hold_up_no_other() {
         limit(&db, Scope::Tenant, tenant, 0).await;
     }
     let taken = take_limited(&db, 5).await;
-    let taken: Vec<_> = taken.iter().map(|job| job.tenant).collect();
+    let taken: Vec<_> = taken.iter().map(|job| job.lease.tenant).collect();
     assert_eq!(taken, [*last]);
     assert!(take_limited(&db, 5).await.is_empty(), "and it ends");
 }

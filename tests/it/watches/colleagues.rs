@@ -11,7 +11,8 @@ use crate::{
         wait::SOON,
     },
 };
-use jobs::domain::{draft::hex, mail::Mail, session::Role};
+use base::hex;
+use jobs::domain::{mail::Mail, session::Role};
 use reqwest::Method;
 use serde_json::json;
 

@@ -7,12 +7,12 @@ pub(super) async fn raise(ctx: &JobContext, family: &str) -> Result<Settlement, 
     if ctx.job.children == 0 {
         let children = family.split(' ').skip(1).map(|word| {
             let word = if word == "nul" { "\u{0}" } else { word };
-            NewJob::of::<Probe>(ctx.job.tenant, &word.to_owned()).expect("a word is JSON")
+            NewJob::of::<Probe>(ctx.job.lease.tenant, &word.to_owned()).expect("a word is JSON")
         });
         return Ok(Settlement::wait_for(children.collect()));
     }
     let mut conn = ctx.pool.acquire().await.expect("the pool is open");
-    let ended = children::outcomes(&mut conn, ctx.job.tenant, ctx.job.lease.job)
+    let ended = children::outcomes(&mut conn, ctx.job.lease.tenant, ctx.job.lease.job)
         .await
         .expect("the database answers");
     let states: Vec<_> = ended.iter().map(|child| child.state).collect();

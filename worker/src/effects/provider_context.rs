@@ -54,7 +54,7 @@ impl<'a> ProviderContext<'a> {
     ) -> Result<Box<dyn Mailer>, ProviderError> {
         let sealed = self.sealed(connection).await?;
         self.providers
-            .mailer(self.ctx.job.tenant, connection, &sealed)
+            .mailer(self.ctx.job.lease.tenant, connection, &sealed)
             .map_err(|_| internal_error("the secret cannot be decrypted"))
     }
 
@@ -68,7 +68,7 @@ impl<'a> ProviderContext<'a> {
     ) -> Result<Box<dyn Caller>, ProviderError> {
         let sealed = self.sealed(connection).await?;
         self.providers
-            .caller(self.ctx.job.tenant, connection, &sealed)
+            .caller(self.ctx.job.lease.tenant, connection, &sealed)
             .map_err(|_| internal_error("the secret cannot be decrypted"))
     }
 
@@ -83,7 +83,7 @@ impl<'a> ProviderContext<'a> {
         let sealed = self.sealed(connection).await?;
         let found = self
             .providers
-            .mailbox(self.ctx.job.tenant, connection, &sealed)
+            .mailbox(self.ctx.job.lease.tenant, connection, &sealed)
             .map_err(|_| internal_error("the secret cannot be decrypted"))?;
         match found {
             Some(mailbox) => mailbox.open().await.map(Some),
@@ -99,7 +99,7 @@ impl<'a> ProviderContext<'a> {
         let sealed = self.sealed(connection).await?;
         let found = self
             .providers
-            .mailbox(self.ctx.job.tenant, connection, &sealed)
+            .mailbox(self.ctx.job.lease.tenant, connection, &sealed)
             .map_err(|_| internal_error("the secret cannot be decrypted"))?;
         let mailbox = found.ok_or_else(|| ProviderError::Permanent {
             code: "no_mailbox",
@@ -118,7 +118,7 @@ impl<'a> ProviderContext<'a> {
     ) -> Result<Box<dyn Calendar>, ProviderError> {
         let sealed = self.sealed(connection).await?;
         self.providers
-            .calendar(self.ctx.job.tenant, connection, &sealed)
+            .calendar(self.ctx.job.lease.tenant, connection, &sealed)
             .map_err(|_| internal_error("the secret cannot be decrypted"))
     }
 
@@ -132,7 +132,7 @@ impl<'a> ProviderContext<'a> {
         }
         let read = async {
             let mut conn = self.ctx.pool.acquire().await?;
-            connections::sealed_secret(&mut conn, self.ctx.job.tenant, connection.id).await
+            connections::sealed_secret(&mut conn, self.ctx.job.lease.tenant, connection.id).await
         };
         read.await
             .map_err(|_| internal_error("the secret could not be read"))?

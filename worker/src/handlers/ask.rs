@@ -138,12 +138,12 @@ pub(in crate::handlers) async fn ask(
             Urgency::Soon | Urgency::Whenever => ServiceTier::Flex,
         },
         deadline: question.deadline,
-        tenant: job.tenant,
+        tenant: job.lease.tenant,
         job: job.lease.job,
         attempt: job.lease.attempt,
         cancelled: &ctx.cancelled,
     };
-    let route = access.models.route(job.tenant, call.task);
+    let route = access.models.route(job.lease.tenant, call.task);
     let mut cache = None;
     if let Some(same_today) = question.same_today {
         match cached::reuse(ctx, &route.first, &call, key, same_today).await? {
@@ -231,7 +231,7 @@ async fn stored_answer(
     key: CheckpointKey<'_>,
 ) -> Result<Option<Completion>, AskError> {
     let mut conn = ctx.pool.acquire().await?;
-    Ok(read_checkpoint(&mut conn, ctx.job.tenant, key).await?)
+    Ok(read_checkpoint(&mut conn, ctx.job.lease.tenant, key).await?)
 }
 
 /// Reads a checkpoint; ignores one that this version cannot parse.

@@ -14,7 +14,7 @@ pub(super) async fn connected(
 ) -> Result<StoredConnection, Failure> {
     let read = async {
         let mut conn = ctx.pool.acquire().await?;
-        connections::find(&mut conn, ctx.job.tenant, connection).await
+        connections::find(&mut conn, ctx.job.lease.tenant, connection).await
     };
     read.await
         .map_err(|error| unavailable(&error))?

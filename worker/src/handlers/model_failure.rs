@@ -79,7 +79,7 @@ async fn decide(
     earlier: &[FailedCall],
     wait_of: impl Fn(&OutagePolicy) -> TimeDelta + Send,
 ) -> Result<Reaction, sqlx::Error> {
-    let (tenant, job) = (ctx.job.tenant, ctx.job.lease.job);
+    let (tenant, job) = (ctx.job.lease.tenant, ctx.job.lease.job);
     let mut conn = ctx.pool.acquire().await?;
     let effect_of = |call: &FailedCall, subject| {
         job_effect(&call.error, call.is_billed, subject, ctx.clock.now())

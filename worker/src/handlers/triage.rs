@@ -77,7 +77,7 @@ impl Handler for TriageHandler {
     type Kind = Triage;
 
     async fn run(&self, ctx: &JobContext, args: Args) -> Result<Settlement, Failure> {
-        let mut case = load(&ctx.pool, &self.rules, ctx.job.tenant, &args).await?;
+        let mut case = load(&ctx.pool, &self.rules, ctx.job.lease.tenant, &args).await?;
         if let Some((former, actions)) = case.former.take() {
             return self.repeat(&case, &args, former, &actions);
         }
@@ -108,7 +108,7 @@ impl Handler for TriageHandler {
             Mode::LlmOnly => true,
         };
         if needs_model {
-            let (tenant, asked_on) = (ctx.job.tenant, ctx.job.created_at);
+            let (tenant, asked_on) = (ctx.job.lease.tenant, ctx.job.created_at);
             case.mailbox =
                 mailbox::load(&ctx.pool, tenant, case.owner, &case.mail, asked_on).await?;
         }

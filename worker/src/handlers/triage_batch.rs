@@ -55,7 +55,7 @@ fn snooze(age: TimeDelta) -> TimeDelta {
 async fn load(ctx: &JobContext, args: &Args) -> Result<HashMap<JobId, JobStatus>, sqlx::Error> {
     let jobs: Vec<JobId> = args.items.iter().map(|item| item.job).collect();
     let mut conn = ctx.pool.acquire().await?;
-    view::statuses(&mut conn, ctx.job.tenant, &jobs).await
+    view::statuses(&mut conn, ctx.job.lease.tenant, &jobs).await
 }
 
 fn summarise(args: &Args, statuses: &HashMap<JobId, JobStatus>) -> Output {

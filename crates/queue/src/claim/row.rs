@@ -34,7 +34,6 @@ impl Row {
                 attempt: self.attempt,
                 worker,
             },
-            tenant: self.tenant_id,
             kind: self.kind,
             queue: self.queue,
             priority: self.priority,

@@ -109,7 +109,7 @@ struct Running {
 impl Running {
     fn one(job: &Job) -> Self {
         Self {
-            tenant: job.tenant,
+            tenant: job.lease.tenant,
             kind: job.kind.clone(),
             queue: job.queue.clone(),
             jobs: 1,

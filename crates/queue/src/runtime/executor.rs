@@ -34,7 +34,7 @@ pub async fn run_attempt(engine: Arc<Engine>, claimed: ClaimedJob) {
         job.id = %job.lease.job,
         job.kind = job.kind,
         attempt = job.lease.attempt,
-        tenant.id = %job.tenant,
+        tenant.id = %job.lease.tenant,
         request_id = job.request_id,
         trace_id = trace,
     );
@@ -159,7 +159,7 @@ async fn resume_parent(engine: &Engine, job: &Job) {
     let Some(parent) = job.parent else {
         return;
     };
-    match children::resume_parent(&engine.queue_pool, job.tenant, parent).await {
+    match children::resume_parent(&engine.queue_pool, job.lease.tenant, parent).await {
         Ok(Some(queue)) => engine.notifier.job_available(&queue),
         Ok(None) => {}
         Err(error) => {

@@ -63,7 +63,7 @@ impl EndedAttempt {
     /// Describes the end of the attempt that holds `job`.
     pub fn of(job: &Job, outcome: &Outcome, failure: Option<&Failure>) -> Self {
         Self {
-            tenant: job.tenant,
+            tenant: job.lease.tenant,
             job: job.lease.job,
             attempt: Some(job.lease.attempt),
             worker: Some(job.lease.worker),

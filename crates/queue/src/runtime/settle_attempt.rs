@@ -318,7 +318,7 @@ fn ended(
         Settled::Written | Settled::AlreadySettled => vec![EndedAttempt::of(job, outcome, failure)],
         Settled::WrittenReplacing(older) => vec![
             EndedAttempt::of(job, outcome, failure),
-            EndedAttempt::superseded(job.tenant, older, Some(job.lease.worker)),
+            EndedAttempt::superseded(job.lease.tenant, older, Some(job.lease.worker)),
         ],
     }
 }

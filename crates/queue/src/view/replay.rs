@@ -51,7 +51,6 @@ pub async fn find(conn: &mut PgConnection, id: JobId) -> Result<Option<StoredJob
                 attempt: row.attempt,
                 worker: WorkerId::new(),
             },
-            tenant: row.tenant,
             kind: row.kind,
             queue: row.queue,
             priority: row.priority,

@@ -64,16 +64,16 @@ pub async fn begin(
         .status
         .after(Step::Claim)
         .map_err(|_| BeginError::Changed)?;
-    match sync_with_decision(&mut tx, job.tenant, id, DraftStep::Send).await {
+    match sync_with_decision(&mut tx, job.lease.tenant, id, DraftStep::Send).await {
         Ok(()) => {}
         // Discarded, or the person has replied with another program.
         Err(SyncError::Refused(_)) => return Err(BeginError::Changed),
         Err(SyncError::Database(error)) => return Err(error.into()),
     }
-    if !block::may_begin(&mut tx, job.tenant, id).await? {
+    if !block::may_begin(&mut tx, job.lease.tenant, id).await? {
         return Err(BeginError::Changed);
     }
-    approvals::advance(&mut tx, job.tenant, id, next, None).await?;
+    approvals::advance(&mut tx, job.lease.tenant, id, next, None).await?;
     let entry = entry(job, AuditAction::ApprovalBegun, &present);
     audit::insert(&mut tx, &[entry]).await?;
     tx.commit().await?;
@@ -106,7 +106,7 @@ async fn held(
     if !lease::lock_if_held(&mut tx, job.lease).await? {
         return Err(BeginError::NotHeld);
     }
-    let present = approvals::lock(&mut tx, job.tenant, id)
+    let present = approvals::lock(&mut tx, job.lease.tenant, id)
         .await?
         .ok_or(BeginError::NotFound)?;
     Ok((tx, present))
@@ -184,16 +184,16 @@ pub async fn end(
     id: ApprovalId,
     ending: &ExecutionEnd,
 ) -> Result<(), sqlx::Error> {
-    let Some(present) = approvals::lock(conn, job.tenant, id).await? else {
+    let Some(present) = approvals::lock(conn, job.lease.tenant, id).await? else {
         return Ok(());
     };
     let next: Result<Status, Refused> = present.status.after(ending.step());
     let (Ok(next), true) = (next, present.execution_job == Some(job.lease.job)) else {
         return Ok(());
     };
-    approvals::advance(conn, job.tenant, id, next, ending.failure()).await?;
+    approvals::advance(conn, job.lease.tenant, id, next, ending.failure()).await?;
     if let Some(step) = ending.draft_step() {
-        sync_if_possible(conn, job.tenant, id, step).await?;
+        sync_if_possible(conn, job.lease.tenant, id, step).await?;
     }
     if let Some(happened) = ending.happened() {
         block::sync_with_decision(conn, job, id, happened).await?;
@@ -205,7 +205,7 @@ pub async fn end(
         job: Some(job.lease.job),
         rationale: ending.failure().map_or(&*present.title, |(_, why)| why),
     };
-    history::insert(conn, job.tenant, &history_entry).await?;
+    history::insert(conn, job.lease.tenant, &history_entry).await?;
     let mut entry = entry(job, AuditAction::ApprovalEnded, &present);
     if let Some((code, _)) = ending.failure() {
         entry = entry.failed(code);

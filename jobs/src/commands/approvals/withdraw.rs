@@ -23,7 +23,7 @@ pub async fn withdraw_proposals(
     job: &Job,
     replaced: JobId,
 ) -> Result<(), sqlx::Error> {
-    let tenant = job.tenant;
+    let tenant = job.lease.tenant;
     for id in approvals::undecided_of_job(conn, tenant, replaced).await? {
         let Some(approval) = approvals::lock(conn, tenant, id).await? else {
             continue;

@@ -180,7 +180,7 @@ pub async fn refuse(
 ) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
     let (id, version) = (connection.id, connection.version);
-    if connections::require_reauth(&mut tx, job.tenant, id, version, code).await? {
+    if connections::require_reauth(&mut tx, job.lease.tenant, id, version, code).await? {
         let entry = by_worker(job, AuditAction::ConnectionRefused, connection, code);
         audit::insert(&mut tx, &[entry]).await?;
     }
@@ -198,7 +198,7 @@ pub async fn restore(
 ) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
     let (id, version) = (connection.id, connection.version);
-    if connections::restore(&mut tx, job.tenant, id, version).await? {
+    if connections::restore(&mut tx, job.lease.tenant, id, version).await? {
         let entry = on_attempt(job, AuditAction::ConnectionRestored, connection);
         audit::insert(&mut tx, &[entry]).await?;
     }
@@ -216,7 +216,7 @@ pub async fn end_gone(
     code: &'static str,
 ) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
-    if connections::revoke(&mut tx, job.tenant, connection.id, Some(code)).await? {
+    if connections::revoke(&mut tx, job.lease.tenant, connection.id, Some(code)).await? {
         let entry = by_worker(job, AuditAction::ConnectionRevoked, connection, code);
         audit::insert(&mut tx, &[entry]).await?;
     }

@@ -31,13 +31,13 @@ pub async fn supersede_drafts(
     message: MessageId,
 ) -> Result<(), sqlx::Error> {
     let reason = Reason {
-        tenant: job.tenant,
+        tenant: job.lease.tenant,
         job: Some(job.lease.job),
         message: Some(message),
         why: "You have answered with another program.",
         entry: &|action, kind, id| job.audit(action, kind, id),
     };
-    for superseded in own_messages::superseded_by(conn, job.tenant, message).await? {
+    for superseded in own_messages::superseded_by(conn, job.lease.tenant, message).await? {
         supersede(conn, &reason, superseded).await?;
     }
     Ok(())

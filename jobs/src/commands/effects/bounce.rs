@@ -73,7 +73,7 @@ pub(super) async fn record_failed(
     bounced: &BouncedEmail,
     item: NewItem,
 ) -> Result<(), sqlx::Error> {
-    let tenant = job.tenant;
+    let tenant = job.lease.tenant;
     let Some(found) = effects::lock(conn, tenant, bounced.effect).await? else {
         return Ok(());
     };

@@ -22,7 +22,7 @@ pub async fn begin_compensation(
     id: EffectId,
 ) -> Result<Option<StoredEffect>, LedgerError> {
     let mut tx = held(pool, job).await?;
-    let Some(found) = effects::lock(&mut tx, job.tenant, id).await? else {
+    let Some(found) = effects::lock(&mut tx, job.lease.tenant, id).await? else {
         return Ok(None);
     };
     match found.status {

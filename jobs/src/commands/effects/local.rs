@@ -140,7 +140,7 @@ pub async fn undo(
     reversal: &dyn Reversal,
 ) -> Result<Option<Result<(), (&'static str, String)>>, LedgerError> {
     let mut tx = held(pool, job).await?;
-    let Some(found) = effects::lock(&mut tx, job.tenant, id).await? else {
+    let Some(found) = effects::lock(&mut tx, job.lease.tenant, id).await? else {
         return Ok(None);
     };
     if found.status == EffectStatus::Compensated {
@@ -150,7 +150,7 @@ pub async fn undo(
     let step = (found.status, compensating);
     effects::take(&mut tx, holder(job), id, step).await?;
     let mut inner = tx.begin().await?;
-    let (answer, to, code) = match reversal.undo(&mut inner, job.tenant, &found).await {
+    let (answer, to, code) = match reversal.undo(&mut inner, job.lease.tenant, &found).await {
         Ok(()) => {
             inner.commit().await?;
             (Ok(()), EffectStep::EndCompensation, None)

@@ -50,7 +50,7 @@ pub async fn settle_unknown(
     finding: &Finding,
 ) -> Result<EffectStatus, LedgerError> {
     let mut tx = held(pool, job).await?;
-    let found = effects::lock(&mut tx, job.tenant, id)
+    let found = effects::lock(&mut tx, job.lease.tenant, id)
         .await?
         .ok_or(LedgerError::NotHeld)?;
     let to = found
@@ -78,10 +78,10 @@ pub async fn settle_unknown(
         Finding::CannotSay => HistoryVerb::NeedsResolution,
     };
     let what = (id, found.kind.as_str());
-    record_history(&mut tx, job.tenant, verb, what, job.lease.job).await?;
+    record_history(&mut tx, job.lease.tenant, verb, what, job.lease.job).await?;
     if to == EffectStatus::Succeeded {
         let entry = |action, kind, id| job.audit(action, kind, id);
-        follow_ups::start(&mut tx, job.tenant, id, &entry).await?;
+        follow_ups::start(&mut tx, job.lease.tenant, id, &entry).await?;
     }
     tx.commit().await?;
     Ok(to)

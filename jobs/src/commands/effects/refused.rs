@@ -33,7 +33,7 @@ pub(super) async fn record_refused(
     if failed.is_empty() {
         return Ok(());
     }
-    let Some(sent) = bounces::sent_by(conn, job.tenant, id).await? else {
+    let Some(sent) = bounces::sent_by(conn, job.lease.tenant, id).await? else {
         return Ok(());
     };
     let subject = sent

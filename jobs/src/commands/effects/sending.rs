@@ -42,11 +42,12 @@ pub async fn begin_sending(
     connection: ConnectionId,
 ) -> Result<Sending, LedgerError> {
     let mut tx = held(pool, job).await?;
-    let Some(locked) = effects::lock_connection(&mut tx, job.tenant, connection).await? else {
+    let Some(locked) = effects::lock_connection(&mut tx, job.lease.tenant, connection).await?
+    else {
         return Ok(Sending::ConnectionGone);
     };
     let wait = |until, code| Ok(Sending::Wait { until, code });
-    let switches = tenants::lock_switches(&mut tx, job.tenant).await?;
+    let switches = tenants::lock_switches(&mut tx, job.lease.tenant).await?;
     match switches.status {
         TenantStatus::Trial | TenantStatus::Active => {}
         TenantStatus::Paused | TenantStatus::Closed => {
@@ -65,7 +66,8 @@ pub async fn begin_sending(
     }
     if kind.spec().executor.is_message()
         && let Some(until) =
-            effects::limited_until(&mut tx, job.tenant, connection, locked.sends_per_hour).await?
+            effects::limited_until(&mut tx, job.lease.tenant, connection, locked.sends_per_hour)
+                .await?
     {
         return wait(until, "sending_rate");
     }

@@ -62,17 +62,17 @@ pub async fn next(
     connection: ConnectionId,
 ) -> Result<Option<NextDelivery>, sqlx::Error> {
     let mut conn = pool.acquire().await?;
-    let subscription = subscriptions::find(&mut conn, job.tenant, connection).await?;
+    let subscription = subscriptions::find(&mut conn, job.lease.tenant, connection).await?;
     let Some(subscription) = subscription.filter(|found| {
         found.status == SubscriptionStatus::Active && found.delivery_job == Some(job.lease.job)
     }) else {
         return Ok(None);
     };
-    let Some(connection) = connections::find(&mut conn, job.tenant, connection).await? else {
+    let Some(connection) = connections::find(&mut conn, job.lease.tenant, connection).await? else {
         return Ok(None);
     };
     let (after, events) = (subscription.position, &subscription.events);
-    let batch = read(&mut conn, job.tenant, after, events).await?;
+    let batch = read(&mut conn, job.lease.tenant, after, events).await?;
     Ok(Some(NextDelivery { connection, batch }))
 }
 
@@ -160,7 +160,7 @@ pub async fn end_gone(
     if !lease::lock_if_held(&mut tx, job.lease).await? {
         return Ok(());
     }
-    let (tenant, id, ended) = (job.tenant, connection.id, SubscriptionStatus::Ended);
+    let (tenant, id, ended) = (job.lease.tenant, connection.id, SubscriptionStatus::Ended);
     if subscriptions::stop(&mut tx, tenant, id, ended, Some(code)).await? {
         let about = (id, job.lease.job);
         tell_owner(&mut tx, tenant, connection.user, about, (TITLE, RATIONALE)).await?;

@@ -126,7 +126,7 @@ pub async fn deliver(
         return Ok(None);
     }
     let source = Source {
-        tenant: job.tenant,
+        tenant: job.lease.tenant,
         connection: args.connection_id,
         actor: Actor::Worker(job.lease.worker),
         word: "backfill",

@@ -1,6 +1,6 @@
 //! The free part of an audit entry: [`Detail`].
 
-use crate::domain::draft::hex;
+use base::hex;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;

@@ -23,7 +23,7 @@ pub async fn settle_succeeded(
     let jobs = || succeeded.iter().map(|(job, _)| job);
     // The number of its row beside each attempt: the statement groups them by it.
     let rows: Vec<i32> = succeeded
-        .chunk_by(|(one, _), (next, _)| one.tenant == next.tenant)
+        .chunk_by(|(one, _), (next, _)| one.lease.tenant == next.lease.tenant)
         .flat_map(|of_tenant| of_tenant.chunks(BATCH))
         .zip(0..)
         .flat_map(|(row, number)| std::iter::repeat_n(number, row.len()))

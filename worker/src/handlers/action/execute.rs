@@ -40,7 +40,7 @@ pub(super) async fn execute(
     let context = ActionContext {
         key: new.key,
         now: ctx.clock.now(),
-        tenant: ctx.job.tenant,
+        tenant: ctx.job.lease.tenant,
         job: ctx.job.lease.job,
         user: args.user,
         api_key: args.api_key,
@@ -121,7 +121,7 @@ fn new_effect(ctx: &JobContext, action: &RequestedAction) -> NewEffect {
         None => Identity::Payload(&payload),
     };
     NewEffect {
-        key: effect_key(ctx.job.tenant, action.kind, &target, identity),
+        key: effect_key(ctx.job.lease.tenant, action.kind, &target, identity),
         kind: action.kind,
         message: action.message,
         payload_hash: canonical_sha256(&json!([action.message, payload])),

@@ -66,7 +66,7 @@ async fn trust(ctx: &JobContext, args: &Args) -> Result<TrustMode, Failure> {
         .acquire()
         .await
         .map_err(|error| unavailable(&error))?;
-    let own = tenants::trust_mode(&mut conn, ctx.job.tenant)
+    let own = tenants::trust_mode(&mut conn, ctx.job.lease.tenant)
         .await
         .map_err(|error| unavailable(&error))?
         .ok_or_else(|| {
@@ -81,7 +81,7 @@ async fn trust(ctx: &JobContext, args: &Args) -> Result<TrustMode, Failure> {
 
 /// Reads the facts about the email.
 async fn circumstances(ctx: &JobContext, message: MessageId) -> Result<Circumstances, Failure> {
-    let tenant = ctx.job.tenant;
+    let tenant = ctx.job.lease.tenant;
     let mail = load_parsed(&ctx.pool, tenant, message).await?.mail;
     let mut conn = ctx
         .pool

@@ -162,7 +162,7 @@ async fn of_triage(ctx: &JobContext, job: JobId) -> Result<Vec<RequestedAction>,
         .acquire()
         .await
         .map_err(|error| unavailable(&error))?;
-    let stored = proposed_actions::of_job(&mut conn, ctx.job.tenant, job)
+    let stored = proposed_actions::of_job(&mut conn, ctx.job.lease.tenant, job)
         .await
         .map_err(|error| unavailable(&error))?;
     let auto = stored

@@ -50,7 +50,7 @@ pub(super) async fn execute_remote(
     base: ActionOutcome,
 ) -> Result<ActionOutcome, Failure> {
     let providers = ProviderContext::new(ctx, providers);
-    let known = effects::status_of_key(&ctx.pool, ctx.job.tenant, &new.key)
+    let known = effects::status_of_key(&ctx.pool, ctx.job.lease.tenant, &new.key)
         .await
         .map_err(|error| unavailable(&error))?;
     let prepared = if dry_run || known.is_none_or(may_begin) {
@@ -193,7 +193,7 @@ async fn start(
 async fn reload(ctx: &JobContext, id: EffectId) -> Result<StoredEffect, Failure> {
     let read = async {
         let mut conn = ctx.pool.acquire().await?;
-        effects::find(&mut conn, ctx.job.tenant, id)
+        effects::find(&mut conn, ctx.job.lease.tenant, id)
             .await?
             .ok_or(sqlx::Error::RowNotFound)
     };
@@ -256,7 +256,7 @@ async fn reconcile(
 async fn apply_resend_policy(ctx: &JobContext, unknown: &StoredEffect) -> Result<Lookup, Failure> {
     let read = async {
         let mut conn = ctx.pool.acquire().await?;
-        tenants::settings(&mut conn, ctx.job.tenant).await
+        tenants::settings(&mut conn, ctx.job.lease.tenant).await
     };
     let settings = read.await.map_err(|error| unavailable(&error))?;
     let resend_at = unknown.updated_at + RESEND_AFTER;
@@ -285,7 +285,7 @@ pub(super) async fn look_up(
     let ctx = providers.ctx;
     let read = async {
         let mut conn = ctx.pool.acquire().await?;
-        let tenant = ctx.job.tenant;
+        let tenant = ctx.job.lease.tenant;
         let connection = match unknown.connection {
             Some(id) => connections::find(&mut conn, tenant, id).await?,
             None => None,

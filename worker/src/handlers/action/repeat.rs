@@ -77,7 +77,7 @@ fn key_after(last: &StoredEffect) -> [u8; 32] {
 async fn find(ctx: &JobContext, key: &[u8; 32]) -> Result<Option<StoredEffect>, Failure> {
     let read = async {
         let mut conn = ctx.pool.acquire().await?;
-        find_by_key(&mut conn, ctx.job.tenant, key).await
+        find_by_key(&mut conn, ctx.job.lease.tenant, key).await
     };
     read.await.map_err(|error| unavailable(&error))
 }

@@ -45,7 +45,7 @@ pub(super) async fn undo(
         .acquire()
         .await
         .map_err(|error| unavailable(&error))?;
-    let done = effects::of_approval(&mut conn, ctx.job.tenant, approval)
+    let done = effects::of_approval(&mut conn, ctx.job.lease.tenant, approval)
         .await
         .map_err(|error| unavailable(&error))?;
     drop(conn);
@@ -130,7 +130,7 @@ async fn undo_remote(
     remote: &'static dyn RemoteEffect,
     id: EffectId,
 ) -> Result<Option<(String, String)>, Failure> {
-    let (ctx, tenant) = (providers.ctx, providers.ctx.job.tenant);
+    let (ctx, tenant) = (providers.ctx, providers.ctx.job.lease.tenant);
     let Some(done) = begin_compensation(&ctx.pool, &ctx.job, id)
         .await
         .map_err(ledger_failure)?

@@ -36,7 +36,7 @@ impl SettleWrites for ActionWrites {
             end(conn, job, *approval, ending).await?;
         }
         for approval in &self.approvals {
-            approvals::insert(conn, job.tenant, job.lease.job, approval).await?;
+            approvals::insert(conn, job.lease.tenant, job.lease.job, approval).await?;
             self.record(
                 conn,
                 job,
@@ -92,7 +92,7 @@ impl ActionWrites {
             job: Some(job.lease.job),
             rationale,
         };
-        history::insert(conn, job.tenant, &entry).await
+        history::insert(conn, job.lease.tenant, &entry).await
     }
 
     /// Builds the audit entry of one action.

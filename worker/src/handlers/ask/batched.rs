@@ -53,7 +53,7 @@ pub(super) async fn hand_in(
 ) -> Result<HandedIn, AskError> {
     let job = &ctx.job;
     let mut tx = ctx.pool.begin().await?;
-    if let Some(item) = llm_batch_items::find(&mut tx, job.tenant, key.job, key.step).await? {
+    if let Some(item) = llm_batch_items::find(&mut tx, job.lease.tenant, key.job, key.step).await? {
         return Ok(match item.state {
             ItemState::Waiting | ItemState::Sent => HandedIn::Parked,
             ItemState::Answered => {
@@ -63,7 +63,7 @@ pub(super) async fn hand_in(
                     ..key
                 };
                 // It answers the question as it was when it was asked, and is paid for.
-                let answer = read_checkpoint(&mut tx, job.tenant, key).await?;
+                let answer = read_checkpoint(&mut tx, job.lease.tenant, key).await?;
                 answer.map_or(HandedIn::NotTaken, |answer| {
                     HandedIn::Answered(Box::new(answer))
                 })
@@ -95,7 +95,7 @@ pub(super) async fn hand_in(
     };
     llm_calls::insert_unsent(&mut tx, &row, Unsent::Batched).await?;
     let spender = Spender {
-        tenant: job.tenant,
+        tenant: job.lease.tenant,
         kind: &job.kind,
         api_key: row.api_key,
     };
@@ -104,7 +104,7 @@ pub(super) async fn hand_in(
         return Ok(HandedIn::NotTaken);
     }
     let new = NewItem {
-        tenant: job.tenant,
+        tenant: job.lease.tenant,
         key,
         call: item.id,
         provider: intent.provider,

@@ -39,7 +39,7 @@ pub(super) async fn reuse(
     let job = &ctx.job;
     let question_hash = hash(same_today, model, call);
     let mut tx = ctx.pool.begin().await?;
-    let found = llm_answers::find(&mut tx, job.tenant, question_hash).await?;
+    let found = llm_answers::find(&mut tx, job.lease.tenant, question_hash).await?;
     if !found.is_on {
         return Ok(Cached::Off);
     }
@@ -68,7 +68,7 @@ pub(super) async fn reuse(
     };
     llm_calls::insert_unsent(&mut tx, &row, Unsent::Cached).await?;
     // So that the attempts to come find the same answer, however old it is then.
-    llm_checkpoints::insert(&mut tx, job.tenant, key, &kept).await?;
+    llm_checkpoints::insert(&mut tx, job.lease.tenant, key, &kept).await?;
     tx.commit().await?;
     Ok(Cached::Answer(Box::new(completion)))
 }

@@ -22,7 +22,7 @@ pub(in crate::handlers) async fn forget_answers(
     if !lease::lock_if_held(&mut tx, job.lease).await? {
         return Err(AskError::LeaseLost);
     }
-    llm_checkpoints::delete_of_job(&mut tx, job.tenant, job.lease.job).await?;
+    llm_checkpoints::delete_of_job(&mut tx, job.lease.tenant, job.lease.job).await?;
     tx.commit().await?;
     Ok(())
 }

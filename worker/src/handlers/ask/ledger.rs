@@ -101,7 +101,7 @@ impl JobLedger<'_> {
         }
         // A refusal drops the transaction, and with it the row and the probe.
         let spender = Spender {
-            tenant: job.tenant,
+            tenant: job.lease.tenant,
             kind: &job.kind,
             api_key: call.api_key,
         };
@@ -139,7 +139,7 @@ impl JobLedger<'_> {
     fn rated<'b>(&self, name: ModelName<'b>, reserved: Amount) -> RatedRequest<'b> {
         RatedRequest {
             name,
-            tenant: self.ctx.job.tenant,
+            tenant: self.ctx.job.lease.tenant,
             job: self.ctx.job.lease.job,
             tokens: reserved.tokens / TOKEN_BYTES,
             rate: self.access.rate,
@@ -154,7 +154,7 @@ impl JobLedger<'_> {
         };
         let usage = failed.usage.unwrap_or_default();
         let mut tx = self.ctx.pool.begin().await?;
-        let job = (job.tenant, job.lease.job);
+        let job = (job.lease.tenant, job.lease.job);
         let outcome = lane::record(&mut tx, job, failed, self.access.lanes).await?;
         let ended = EndedLlmCall {
             id: failed.id,
@@ -222,7 +222,7 @@ impl JobLedger<'_> {
         limits: LimitsLeft,
     ) -> Result<(), sqlx::Error> {
         let lane = self.asked();
-        let tenant = self.ctx.job.tenant;
+        let tenant = self.ctx.job.lease.tenant;
         let Some(settled) = settle_call(conn, self.access, lane, tenant, ended).await? else {
             return Ok(());
         };

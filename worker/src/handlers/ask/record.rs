@@ -54,9 +54,9 @@ pub(super) async fn record_call(
         if let Ok(completion) = ended.result {
             let kept = serde_json::to_value(completion)
                 .map_err(|error| sqlx::Error::Encode(error.into()))?;
-            llm_checkpoints::insert(&mut tx, job.tenant, ledger.key, &kept).await?;
+            llm_checkpoints::insert(&mut tx, job.lease.tenant, ledger.key, &kept).await?;
             if let Some(hash) = ledger.cache {
-                llm_answers::put(&mut tx, job.tenant, hash, &kept).await?;
+                llm_answers::put(&mut tx, job.lease.tenant, hash, &kept).await?;
             }
         }
         audit_call(&mut tx, ctx, ledger, ended).await?;

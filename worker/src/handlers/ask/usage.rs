@@ -24,7 +24,7 @@ pub(in crate::handlers) async fn usage_of_job(
     usage: LlmUsage,
 ) -> Result<LlmUsage, sqlx::Error> {
     let mut conn = ctx.pool.acquire().await?;
-    let cost = llm_usage::of_job(&mut conn, ctx.job.tenant, ctx.job.lease.job).await?;
+    let cost = llm_usage::of_job(&mut conn, ctx.job.lease.tenant, ctx.job.lease.job).await?;
     let usage = LlmUsage {
         calls: u32::try_from(cost.requests).unwrap_or(u32::MAX),
         tokens: u64::try_from(cost.tokens).unwrap_or(0),

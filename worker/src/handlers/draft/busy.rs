@@ -28,7 +28,7 @@ pub(super) async fn of_calendar(ctx: &JobContext, providers: &Providers, case: &
     };
     let found = async {
         let mut conn = ctx.pool.acquire().await?;
-        connections::of_user(&mut conn, ctx.job.tenant, writer.user).await
+        connections::of_user(&mut conn, ctx.job.lease.tenant, writer.user).await
     };
     let connected = match found.await {
         Ok(connected) => connected,

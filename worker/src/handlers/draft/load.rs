@@ -176,7 +176,7 @@ impl Case {
 /// # Errors
 /// If the email or the base version no longer exists, or the database fails.
 pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure> {
-    let tenant = ctx.job.tenant;
+    let tenant = ctx.job.lease.tenant;
     let failed = |error: sqlx::Error| unavailable(&error);
     let mut conn = ctx.pool.acquire().await.map_err(failed)?;
     let trust = tenants::trust_mode(&mut conn, tenant)
@@ -283,7 +283,7 @@ pub(super) async fn load(ctx: &JobContext, args: &Args) -> Result<Case, Failure>
 async fn load_mail(ctx: &JobContext, id: MessageId) -> Result<Mail, Failure> {
     let ParsedMessage {
         mut mail, stored, ..
-    } = load_parsed(&ctx.pool, ctx.job.tenant, id).await?;
+    } = load_parsed(&ctx.pool, ctx.job.lease.tenant, id).await?;
     read_documents(&mut mail, stored.format, stored.source).await;
     Ok(mail)
 }
@@ -294,7 +294,7 @@ async fn load_base(
     args: &Args,
     base: Base,
 ) -> Result<BaseVersion, Failure> {
-    let tenant = ctx.job.tenant;
+    let tenant = ctx.job.lease.tenant;
     let failed = |error: sqlx::Error| unavailable(&error);
     let gone = || {
         Failure::permanent(
@@ -348,7 +348,7 @@ async fn load_writer(
     args: &Args,
     (base, mail): (Option<&BaseVersion>, Option<&Mail>),
 ) -> Result<Option<Correspondent>, sqlx::Error> {
-    let tenant = ctx.job.tenant;
+    let tenant = ctx.job.lease.tenant;
     let owner = base.and_then(|base| base.draft.user);
     if let Some(user) = owner.or(args.user) {
         return users::correspondent(conn, tenant, user).await;

@@ -79,7 +79,7 @@ impl SettleWrites for DraftWrites {
         let mut item_id = None;
         if let (Some(id), false) = (self.follow_up, matches!(self.result, DraftResult::Nothing))
             && !self.dry_run
-            && !follow_ups::hold_reminded(conn, job.tenant, id).await?
+            && !follow_ups::hold_reminded(conn, job.lease.tenant, id).await?
         {
             return Err(changed_meanwhile());
         }
@@ -90,12 +90,12 @@ impl SettleWrites for DraftWrites {
                     return_unchanged(conn, job, *approval).await?;
                 }
                 if let Some(item) = item {
-                    item_id = inbox_items::insert(conn, job.tenant, item).await?;
+                    item_id = inbox_items::insert(conn, job.lease.tenant, item).await?;
                 }
             }
             DraftResult::Questions { .. } | DraftResult::Nothing => {}
         }
-        llm_checkpoints::delete_of_job(conn, job.tenant, job.lease.job).await?;
+        llm_checkpoints::delete_of_job(conn, job.lease.tenant, job.lease.job).await?;
         audit::insert(conn, &self.audit_entries(job, item_id)).await
     }
 
@@ -115,7 +115,7 @@ async fn write_version(
     job: &Job,
     version: &NewVersion,
 ) -> Result<(), sqlx::Error> {
-    let tenant = job.tenant;
+    let tenant = job.lease.tenant;
     let approval = version.approval_id().ok_or_else(changed_meanwhile)?;
     if let Some(former) = version.former_approval {
         // Locks the approval before the draft, in the same order everywhere, which avoids deadlocks.
@@ -178,7 +178,7 @@ async fn return_unchanged(
     job: &Job,
     approval: ApprovalId,
 ) -> Result<(), sqlx::Error> {
-    let Some(locked) = approvals::lock(conn, job.tenant, approval).await? else {
+    let Some(locked) = approvals::lock(conn, job.lease.tenant, approval).await? else {
         return Ok(());
     };
     if locked.status == Status::Editing && locked.execution_job == Some(job.lease.job) {
@@ -197,8 +197,8 @@ async fn propose_again(
         .after(Step::EndEdit)
         .map_err(|error| sqlx::Error::Encode(error.to_string().into()))?;
     let step = (proposed, version);
-    approvals::set_status(conn, job.tenant, approval, step, None).await?;
-    approvals::assign(conn, job.tenant, approval, None).await
+    approvals::set_status(conn, job.lease.tenant, approval, step, None).await?;
+    approvals::assign(conn, job.lease.tenant, approval, None).await
 }
 
 impl DraftWrites {

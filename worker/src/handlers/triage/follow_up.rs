@@ -39,7 +39,7 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
             user: None,
             api_key: args.api_key,
         };
-        let new = NewJob::of::<ActionExecute>(ctx.job.tenant, &actions);
+        let new = NewJob::of::<ActionExecute>(ctx.job.lease.tenant, &actions);
         jobs.push(after(ctx, named(new, format!("{job_id}:auto"))?));
     }
     let judgement = &plan.judgement;
@@ -51,7 +51,7 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
             urgency: args.urgency,
             ..draft::Args::reply(args.message_id)
         };
-        let new = NewJob::of::<DraftGenerate>(ctx.job.tenant, &reply);
+        let new = NewJob::of::<DraftGenerate>(ctx.job.lease.tenant, &reply);
         jobs.push(after(ctx, named(new, draft::reply_name(args.message_id))?));
     }
     Ok(jobs)
@@ -75,7 +75,7 @@ const JUDGE_AGAIN: TimeDelta = TimeDelta::minutes(1);
 pub(super) fn judge_again(ctx: &JobContext, args: &Args) -> Result<NewJob, Failure> {
     let job_id = ctx.job.lease.job;
     let new = named(
-        NewJob::of::<Triage>(ctx.job.tenant, args),
+        NewJob::of::<Triage>(ctx.job.lease.tenant, args),
         format!("{job_id}:outage"),
     )?;
     Ok(NewJob {
@@ -104,7 +104,7 @@ pub(super) fn compare(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<NewJ
         first: ComparedJudgement::of(&plan.judgement, actions),
         api_key: args.api_key,
     };
-    let new = NewJob::of::<TriageShadow>(ctx.job.tenant, &shadow);
+    let new = NewJob::of::<TriageShadow>(ctx.job.lease.tenant, &shadow);
     Ok(NewJob {
         priority: COMPARE_PRIORITY,
         ..named(new, format!("{job}:shadow"))?

@@ -130,7 +130,7 @@ impl ShadowHandler {
 
     /// Judges as the triage did: the same rules, checks and merge.
     async fn judge(&self, ctx: &JobContext, args: &Args) -> Result<Second, Failure> {
-        let tenant = ctx.job.tenant;
+        let tenant = ctx.job.lease.tenant;
         let triage = triage::Args {
             message_id: args.message_id,
             mode: args.mode,

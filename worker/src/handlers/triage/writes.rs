@@ -93,7 +93,7 @@ impl SettleWrites for TriageWrites {
         if !matches!(self.result, TriageResult::AuditOnly(_)) {
             self.follow_thread(conn, job).await?;
         }
-        llm_checkpoints::delete_of_job(conn, job.tenant, job.lease.job).await?;
+        llm_checkpoints::delete_of_job(conn, job.lease.tenant, job.lease.job).await?;
         audit::insert(conn, &self.audit_entries(job, &items)).await
     }
 
@@ -120,11 +120,13 @@ impl TriageWrites {
             supersede_drafts(conn, job, self.message).await?;
         }
         if let Some(copy) = &self.own_copy {
-            thread_answers::learn_server_id(conn, job.tenant, copy).await?;
+            thread_answers::learn_server_id(conn, job.lease.tenant, copy).await?;
         }
         end_by_email(conn, job, self.message).await?;
         match &self.own_email {
-            Some(email) => follow_ups::insert_own(conn, job.tenant, self.message, email).await,
+            Some(email) => {
+                follow_ups::insert_own(conn, job.lease.tenant, self.message, email).await
+            }
             None => Ok(()),
         }
     }
@@ -135,7 +137,7 @@ impl TriageWrites {
         job: &Job,
         finding: &NewFinding,
     ) -> Result<Vec<InboxItemId>, sqlx::Error> {
-        let (tenant, id, plan) = (job.tenant, job.lease.job, &finding.plan);
+        let (tenant, id, plan) = (job.lease.tenant, job.lease.job, &finding.plan);
         // First, because its unique key serialises two jobs that judge the same email.
         let result = NewTriageResult {
             job: id,
@@ -301,7 +303,7 @@ async fn add_items(
     finding: &NewFinding,
     item: &NewItem,
 ) -> Result<Vec<InboxItemId>, sqlx::Error> {
-    let (tenant, id) = (job.tenant, job.lease.job);
+    let (tenant, id) = (job.lease.tenant, job.lease.job);
     let whose = (item.owner, finding.sender.as_str());
     let mut items = Vec::new();
     for owner in item_owners(conn, tenant, &finding.content_hash, whose).await? {

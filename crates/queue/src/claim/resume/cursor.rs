@@ -53,7 +53,7 @@ impl ScanCursor {
             let position = position(job);
             let reached = self
                 .reached
-                .entry((job.priority, job.tenant))
+                .entry((job.priority, job.lease.tenant))
                 .or_insert(position);
             *reached = position.max(*reached);
         }
@@ -67,7 +67,7 @@ impl ScanCursor {
         let mut jobs: Vec<&Job> = jobs.iter().collect();
         jobs.sort_unstable_by_key(|job| position(job));
         for job in jobs {
-            let key = (job.priority, job.tenant);
+            let key = (job.priority, job.lease.tenant);
             self.reached.entry(key).or_insert(position(job));
         }
         self.drop_oldest_positions();
@@ -76,7 +76,7 @@ impl ScanCursor {
     /// Replaces the positions of the tenants that a scan from the start has served, and keeps those of the others.
     pub(super) fn replace(&mut self, jobs: &[Job]) {
         for job in jobs {
-            self.reached.remove(&(job.priority, job.tenant));
+            self.reached.remove(&(job.priority, job.lease.tenant));
         }
         self.advance(jobs);
     }

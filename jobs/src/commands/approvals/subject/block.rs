@@ -40,10 +40,10 @@ pub(crate) async fn sync_with_decision(
     approval: ApprovalId,
     happened: EventChange,
 ) -> Result<(), sqlx::Error> {
-    let Some((user, block)) = blocks::of_approval(conn, job.tenant, approval).await? else {
+    let Some((user, block)) = blocks::of_approval(conn, job.lease.tenant, approval).await? else {
         return Ok(());
     };
-    let done = effects::of_approval(conn, job.tenant, approval).await?;
+    let done = effects::of_approval(conn, job.lease.tenant, approval).await?;
     // An effect of an earlier version of the approval belongs to that version.
     let Some(effect) = done.first() else {
         return Ok(());
@@ -66,7 +66,7 @@ pub(crate) async fn sync_with_decision(
         client_request_id: None,
         at: effect.updated_at,
     };
-    let whose = (job.tenant, user);
+    let whose = (job.lease.tenant, user);
     match step_block(conn, whose, block.id, None, command, cause).await {
         Err(BlockError::Database(error)) => Err(error),
         Ok(_) | Err(_) => Ok(()),
