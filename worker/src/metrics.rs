@@ -7,7 +7,7 @@ use jobs::{
         llm::BudgetPeriod,
         subscription::SubscriptionStatus,
     },
-    kinds::{draft::DraftGenerate, triage::Triage, triage_shadow::TriageShadow},
+    kinds::{self, ModelUse},
     store::{
         audit_seals, connections, effects, llm_batches, llm_budgets,
         llm_lanes::{self, StoredLane},
@@ -15,7 +15,7 @@ use jobs::{
     },
 };
 use prometheus::Registry;
-use queue::{JobKind, runtime::metrics::RuntimeMetrics};
+use queue::runtime::metrics::RuntimeMetrics;
 use sqlx::PgPool;
 
 base::metrics! {
@@ -69,18 +69,16 @@ pub struct WorkerMetrics {
     pub spend: SpendMetrics,
 }
 
-/// The kinds of jobs that ask a model.
-const ASKING: [&str; 3] = [Triage::NAME, TriageShadow::NAME, DraftGenerate::NAME];
-
 impl WorkerMetrics {
     /// # Errors
     /// If a name is registered twice, which is a mistake in the code.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
+        let asking = kinds::names_where(|kind| kind.model != ModelUse::None);
         Ok(Self {
             runtime: RuntimeMetrics::register(&registry)?,
             assistant: AssistantMetrics::register(&registry)?,
-            spend: SpendMetrics::declared(&registry, &ASKING)?,
+            spend: SpendMetrics::declared(&registry, &asking)?,
             registry,
         })
     }

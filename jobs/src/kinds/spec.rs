@@ -1,25 +1,9 @@
-//! One table of the kinds of job: [`ALL`]. The worker's handlers, the API's lists and its metrics follow it.
+//! What the table of kinds says of each: [`KindSpec`].
 
-use super::{
-    action::ActionExecute, backfill::Backfill, connection_test::ConnectionTest,
-    draft::DraftGenerate, triage::Triage, triage_batch::TriageBatch, triage_shadow::TriageShadow,
-    webhook_delivery::WebhookDelivery,
-};
+use super::ALL;
 use queue::{JobKind, RetryPolicy};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::{borrow::Cow, time::Duration};
-
-/// Every kind of job, in the order in which they are listed.
-pub const ALL: &[KindSpec] = &[
-    KindSpec::of::<Triage>(),
-    KindSpec::of::<TriageBatch>(),
-    KindSpec::of::<TriageShadow>(),
-    KindSpec::of::<DraftGenerate>(),
-    KindSpec::of::<ActionExecute>(),
-    KindSpec::of::<ConnectionTest>(),
-    KindSpec::of::<Backfill>(),
-    KindSpec::of::<WebhookDelivery>(),
-];
 
 /// A kind of job as data, made from its [`JobKind`].
 #[derive(Clone, Copy)]
@@ -30,10 +14,29 @@ pub struct KindSpec {
     pub retry_policy: fn() -> RetryPolicy,
     /// The schema of the output of a job that succeeded.
     pub output: fn(&mut SchemaGenerator) -> Schema,
+    pub model: ModelUse,
+    pub ends: Ends,
+}
+
+/// Whether jobs of a kind ask a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModelUse {
+    None,
+    /// They end without an answer while the model is unavailable.
+    Asks,
+    /// They wait for it, and are released when it is back.
+    Waits,
+}
+
+/// Whether webhooks are called when jobs of a kind end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    Announced,
+    Silent,
 }
 
 impl KindSpec {
-    const fn of<K: JobKind>() -> Self
+    pub(super) const fn of<K: JobKind>(model: ModelUse, ends: Ends) -> Self
     where
         K::Output: JsonSchema,
     {
@@ -43,24 +46,10 @@ impl KindSpec {
             timeout: K::TIMEOUT,
             retry_policy: K::retry_policy,
             output: SchemaGenerator::subschema_for::<K::Output>,
+            model,
+            ends,
         }
     }
-}
-
-/// Lists the names of all kinds.
-pub fn names() -> Vec<&'static str> {
-    ALL.iter().map(|kind| kind.name).collect()
-}
-
-/// Lists the queues that some kind waits in, each once.
-pub fn queues() -> Vec<&'static str> {
-    let mut queues = Vec::new();
-    for kind in ALL {
-        if !queues.contains(&kind.queue) {
-            queues.push(kind.queue);
-        }
-    }
-    queues
 }
 
 /// The schema of any kind's output, for documents; the outputs themselves are stored as JSON.
@@ -74,22 +63,5 @@ impl JsonSchema for JobOutput {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let outputs: Vec<Schema> = ALL.iter().map(|kind| (kind.output)(generator)).collect();
         json_schema!({ "description": "The result of a job, by its kind.", "anyOf": outputs })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn kinds_have_names_of_their_own() {
-        let names: HashSet<_> = names().into_iter().collect();
-        assert_eq!(names.len(), ALL.len());
-    }
-
-    #[test]
-    fn queues_are_listed_once() {
-        assert_eq!(queues(), ["triage", "draft", "action"]);
     }
 }

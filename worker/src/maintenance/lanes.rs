@@ -4,11 +4,10 @@ use crate::handlers::model_failure::effects::LANE_CODES;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use jobs::{
-    kinds::{draft::DraftGenerate, triage::Triage},
+    kinds::{self, ModelUse},
     store::llm_lanes,
 };
 use queue::{
-    JobKind,
     operate::release::{Release, release_snoozed},
     runtime::duty::{Duty, DutyContext},
 };
@@ -37,8 +36,9 @@ impl Duty for ReleaseLanes {
         let lanes = llm_lanes::list(&context.queue_pool).await?;
         let probes = lanes.iter().filter(|lane| lane.awaits_probe).count();
         let closed = lanes.iter().filter_map(|lane| lane.closed_lately).max();
+        let kinds = kinds::names_where(|kind| kind.model == ModelUse::Waits);
         let release = |limit, spread, snoozed_before| Release {
-            kinds: &[Triage::NAME, DraftGenerate::NAME],
+            kinds: &kinds,
             codes: &LANE_CODES,
             snoozed_before,
             limit,

@@ -8,7 +8,7 @@ use crate::{
         AuditAction, ConnectionId, ResourceKind,
         subscription::{JobEnd, JobEndEvent, SubscriptionStatus},
     },
-    kinds::{triage_shadow::TriageShadow, webhook_delivery::WebhookDelivery},
+    kinds::is_announced,
     store::{
         audit::{self, AuditEntry, Position},
         connections::{self, StoredConnection},
@@ -16,13 +16,10 @@ use crate::{
     },
 };
 use base::{JobId, TenantId};
-use queue::{Job, JobKind, lease, view};
+use queue::{Job, lease, view};
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
 use uuid::Uuid;
-
-/// Kinds of jobs whose ends no webhook gets: the announcements themselves, and comparisons, which have no effects.
-const SILENT: [&str; 2] = [WebhookDelivery::NAME, TriageShadow::NAME];
 
 /// Entries that are read at once.
 const ENTRIES: i64 = 200;
@@ -102,9 +99,7 @@ pub(super) async fn read(
     let events = ends
         .into_iter()
         .filter_map(|(entry, event, job)| {
-            let kind = kinds
-                .get(&job)
-                .filter(|kind| !SILENT.contains(&kind.as_str()))?;
+            let kind = kinds.get(&job).filter(|kind| is_announced(kind))?;
             let end = JobEnd {
                 entry: entry.id,
                 event,
