@@ -82,7 +82,10 @@ pub(super) struct NewConnection {
     /// `webhook`: the key that signs calls (Standard Webhooks), `whsec_` and 24 to 64 bytes as base64. Without it, one is
     /// generated and returned once.
     #[serde(default)]
-    #[schemars(with = "Option<String>", regex(pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$"))]
+    #[schemars(
+        with = "Option<String>",
+        regex(pattern = "^whsec_[A-Za-z0-9+/]{32,86}={0,2}$")
+    )]
     signing_secret: Option<SecretString>,
     /// `imap_smtp`: the most emails per hour; 60 by default.
     #[serde(default)]

@@ -17,8 +17,7 @@ use crate::{
 use base::{JobId, telemetry};
 use chrono::{DateTime, Utc};
 use queue::{
-    Enqueued, ExternalId, JobKind, JobView, NewJob, enqueue::enqueue,
-    signals::notifier::Notifier,
+    Enqueued, ExternalId, JobKind, JobView, NewJob, enqueue::enqueue, signals::notifier::Notifier,
 };
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};

@@ -4,7 +4,6 @@
 use crate::{
     domain::{
         ConnectionId, InboxItemId, ResourceKind, UserId,
-        draft::hex,
         history::HistoryVerb,
         inbox::{ItemSource, NewItem, title_of},
     },
@@ -14,7 +13,7 @@ use crate::{
         watches::readers,
     },
 };
-use base::TenantId;
+use base::{TenantId, hex};
 use sqlx::PgConnection;
 
 /// Returns whose inbox an email belongs into: the owner's and, if it has one, those of the others whose mailboxes have it. Those
