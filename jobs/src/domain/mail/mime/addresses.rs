@@ -68,12 +68,13 @@ impl Entry {
         };
         let phrase = self.phrase.trim();
         let comment = spoken(&self.comment);
-        let (name, addr) = match self.angle.as_deref().map(bare) {
-            Some(inner) if inner.contains('@') || !phrase.contains('@') => {
-                (spoken(phrase), (!inner.is_empty()).then_some(inner))
+        let (name, addr) = match self.angle.as_deref().map(within_brackets) {
+            Some((words, inner)) if inner.contains('@') || !phrase.contains('@') => {
+                let name = spoken(phrase).or_else(|| words.as_deref().and_then(spoken));
+                (name, (!inner.is_empty()).then_some(inner))
             }
             // `nora@client.example <Nora>` has them the wrong way round.
-            Some(inner) => (spoken(&inner), Some(bare(phrase))),
+            Some((_, inner)) => (spoken(&inner), Some(bare(phrase))),
             None if phrase.contains('@') => {
                 let (name, addr) = loose(phrase);
                 (name.as_deref().and_then(spoken), Some(addr))
@@ -82,6 +83,14 @@ impl Entry {
         };
         let name = name.or(comment);
         (name.is_some() || addr.is_some()).then_some((name, addr))
+    }
+}
+
+/// What stands in brackets: words beside the address are no part of it, or an answer would go to somebody else.
+fn within_brackets(angle: &str) -> (Option<String>, String) {
+    match angle.trim_start().starts_with('"') {
+        true => (None, bare(angle)),
+        false => loose(angle),
     }
 }
 
@@ -95,7 +104,10 @@ fn loose(phrase: &str) -> (Option<String>, String) {
         return (None, bare(phrase));
     };
     let word = words[at];
-    if word.starts_with('@') || word.ends_with('@') || word.ends_with('.') && at + 1 < words.len() {
+    let goes_on = words
+        .get(at + 1)
+        .is_some_and(|next| word.ends_with('.') || next.starts_with('.') || next.starts_with('@'));
+    if word.starts_with('@') || word.ends_with('@') || goes_on {
         return (None, bare(phrase));
     }
     let name: Vec<&str> = words
@@ -119,6 +131,14 @@ fn bare(text: &str) -> String {
         .chain(rest.chars())
         .filter(|c| !c.is_whitespace() && !matches!(c, '<' | '>'))
         .collect();
+    // `Nora [nora@client.example]`
+    let text = match text
+        .strip_prefix('[')
+        .and_then(|inside| inside.strip_suffix(']'))
+    {
+        Some(inside) => inside.to_owned(),
+        None => text,
+    };
     let scheme = text
         .get(..7)
         .is_some_and(|start| start.eq_ignore_ascii_case("mailto:"));
@@ -167,9 +187,7 @@ fn entries(value: &str) -> Vec<(Entry, char)> {
                 after
             }
             // A group's name, unless it is a scheme or part of an address literal.
-            ':' if !entry.phrase.contains('@')
-                && !entry.phrase.trim().eq_ignore_ascii_case("mailto") =>
-            {
+            ':' if !entry.phrase.contains('@') && !ends_in_scheme(&entry.phrase) => {
                 entry = Entry::default();
                 after
             }
@@ -181,6 +199,12 @@ fn entries(value: &str) -> Vec<(Entry, char)> {
     }
     entries.push((entry, ' '));
     entries
+}
+
+/// `mailto`, also in the brackets that Outlook puts around it.
+fn ends_in_scheme(phrase: &str) -> bool {
+    let word = phrase.split_whitespace().last().unwrap_or_default();
+    word.trim_start_matches('[').eq_ignore_ascii_case("mailto")
 }
 
 /// Reads a quoted string's content; one that never ends is no quote. Right before an `@` it is a local part and keeps its

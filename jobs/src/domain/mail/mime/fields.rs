@@ -92,7 +92,9 @@ fn skip_preamble(raw: &[u8]) -> &[u8] {
     let mut rest = raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw);
     loop {
         let (line, after) = take_line(rest);
-        let separator = line.starts_with(b"From ") || line.starts_with(b">From ");
+        // `From : ada@x.example` is a field in its obsolete form.
+        let separator = field(line).is_none_or(|(name, _)| name != "from")
+            && (line.starts_with(b"From ") || line.starts_with(b">From "));
         let skipped = separator || line.iter().all(u8::is_ascii_whitespace);
         if !skipped || rest.is_empty() {
             return rest;
@@ -174,6 +176,12 @@ mod tests {
             );
             assert_eq!(body, "body", "{raw:?}");
         }
+    }
+
+    #[test]
+    fn sender_in_its_obsolete_form_is_no_mbox_separator() {
+        let (fields, _) = read("From : ada@x.example\nSubject: 2\n\nbody");
+        assert_eq!(fields[0], ("from".into(), "ada@x.example".into()));
     }
 
     #[test]

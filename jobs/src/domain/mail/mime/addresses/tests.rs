@@ -113,6 +113,28 @@ fn addresses_are_read_as_people_mean_them() {
             "Lindqvist, Nora nora@client.example",
             vec!["Lindqvist", "Nora <nora@client.example>"],
         ),
+        (
+            "<Nora nora@client.example>",
+            vec!["Nora <nora@client.example>"],
+        ),
+        (
+            "Nora <3 Trees <nora@client.example>",
+            vec!["Nora <nora@client.example>"],
+        ),
+        (
+            "Nora < nora @ client.example >",
+            vec!["Nora <nora@client.example>"],
+        ),
+        ("<nora@client .example>", vec!["nora@client.example"]),
+        (
+            "Nora [nora@client.example]",
+            vec!["Nora <nora@client.example>"],
+        ),
+        (
+            "Nora [mailto:nora@client.example]",
+            vec!["Nora <nora@client.example>"],
+        ),
+        ("nora@[192.0.2.1]", vec!["nora@[192.0.2.1]"]),
         ("<>", vec![]),
         ("", vec![]),
     ] {
