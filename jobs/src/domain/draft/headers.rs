@@ -1,7 +1,7 @@
 //! To whom an email goes, under which subject and in which thread: built by code from the email it answers, never by a model.
 
 use super::DraftMode;
-use crate::domain::mail::{Address, Mail, deliverable, is_machine, limits, without_tag};
+use crate::domain::mail::{Address, Direction, Mail, deliverable, is_machine, limits, without_tag};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
@@ -52,7 +52,7 @@ pub struct Recipients {
 pub struct NoRecipient;
 
 /// The headers of an answer to `mail`, written by somebody with the addresses `own` (in lower case). To goes to Reply-To,
-/// else to all authors; of an email of their own, to those it went to. An answer to all goes where Mail-Followup-To asks for,
+/// else to all authors; of an email of their own that is no form's, to those it went to. An answer to all goes where Mail-Followup-To asks for,
 /// and to the list that List-Post names. Addresses that no person reads are left out.
 ///
 /// # Errors
@@ -61,9 +61,15 @@ pub fn answer(mail: &Mail, all: bool, own: &[String]) -> Result<Headers, NoRecip
     let by_themselves = mail
         .from
         .as_ref()
-        .is_some_and(|from| is_own(&from.addr, own));
-    let to = if all && !mail.followup_to.is_empty() {
-        others(&mail.followup_to, own, &[])
+        .is_some_and(|from| is_own(&from.addr, own))
+        && !is_form(mail, own);
+    let followup = match all {
+        true => others(&mail.followup_to, own, &[]),
+        false => Vec::new(),
+    };
+    let asks_for_followup = !followup.is_empty();
+    let to = if asks_for_followup {
+        followup
     } else if by_themselves {
         others(&mail.to, own, &[])
     } else {
@@ -77,7 +83,7 @@ pub fn answer(mail: &Mail, all: bool, own: &[String]) -> Result<Headers, NoRecip
     if to.is_empty() {
         return Err(NoRecipient);
     }
-    let cc = if all && mail.followup_to.is_empty() {
+    let cc = if all && !asks_for_followup {
         others(
             mail.to.iter().chain(&mail.cc).chain(&mail.list_post),
             own,
@@ -94,6 +100,15 @@ pub fn answer(mail: &Mail, all: bool, own: &[String]) -> Result<Headers, NoRecip
         in_reply_to: mail.message_id.as_deref().map(bracketed),
         references: references(mail),
     })
+}
+
+/// Whether a website wrote it for somebody else: it came to the writer alone, and is to be answered to another person. Such
+/// forms often send in the name of the mailbox that they send to.
+pub fn is_form(mail: &Mail, own: &[String]) -> bool {
+    mail.direction == Direction::In
+        && !mail.to.is_empty()
+        && mail.to.iter().all(|to| is_own(&to.addr, own))
+        && !others(&mail.reply_to, own, &[]).is_empty()
 }
 
 /// Those of the addresses that a person other than the writer reads, each once, without those in `taken`.
@@ -287,6 +302,18 @@ mod tests {
     }
 
     #[test]
+    fn form_in_the_name_of_the_mailbox_is_answered_to_whom_it_names() {
+        let form = "From: me+web@acme.example\nReply-To: Customer, Ada <ada@mail.example>\nTo: me@acme.example\nSubject: x";
+        let headers = answer(&mail(form), false, &own()).unwrap();
+        assert_eq!(headers.to, ["ada@mail.example"]);
+        let sent = "From: me@acme.example\nReply-To: ada@x.example\nTo: bob@x.example\nSubject: x";
+        assert_eq!(
+            answer(&mail(sent), false, &own()).unwrap().to,
+            ["bob@x.example"]
+        );
+    }
+
+    #[test]
     fn an_answer_to_a_list_goes_where_the_list_asks_for() {
         let list = "From: a@x.example\nTo: me@acme.example\nList-Post: <mailto:team@lists.example>\nSubject: x";
         let headers = answer(&mail(list), true, &own()).unwrap();
@@ -310,6 +337,10 @@ mod tests {
             answer(&followup, false, &own()).unwrap().to,
             ["a@x.example"]
         );
+        let to_the_writer = mail(&format!("Mail-Followup-To: me@acme.example\n{list}"));
+        let headers = answer(&to_the_writer, true, &own()).unwrap();
+        assert_eq!(headers.to, ["a@x.example"]);
+        assert_eq!(headers.cc, ["team@lists.example"]);
         let none = mail("From: a@x.example\nList-Post: NO (announcements)\nSubject: x");
         assert!(answer(&none, true, &own()).unwrap().cc.is_empty());
     }

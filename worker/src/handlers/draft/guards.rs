@@ -85,7 +85,8 @@ fn not_needed(case: &Case, mode: DraftMode, mail: &Mail, own: &[String]) -> Opti
         || mail
             .from
             .as_ref()
-            .is_some_and(|from| own.contains(&from.addr.to_lowercase()));
+            .is_some_and(|from| own.contains(&from.addr.to_lowercase()))
+            && !headers::is_form(mail, own);
     // A reminder follows an email of the user's own.
     let answered = case.answered || !is_reminder && (is_own || wrote_since(mail));
     if answered {
@@ -259,6 +260,14 @@ mod tests {
             });
         });
         assert_eq!(why(&form, DraftMode::Reply), None);
+        let in_own_name = case(|envelope| {
+            envelope.from.as_mut().unwrap().addr = "me@acme.example".into();
+            envelope.reply_to.push(EnvelopeAddress {
+                name: None,
+                addr: "customer@mail.example".into(),
+            });
+        });
+        assert_eq!(why(&in_own_name, DraftMode::Reply), None);
     }
 
     #[test]
