@@ -2,7 +2,8 @@
 
 use crate::domain::mail::Address;
 
-/// Local parts, without their separators, that are nobody's wherever they stand in a longer one (`invoices-noreply`).
+/// Local parts, without their separators, that are nobody's wherever they stand in a longer one (`invoices-noreply-de`). A stem
+/// stands for the forms of a verb.
 const NO_REPLY: &[&str] = &[
     "noreply",
     "noreplies",
@@ -10,35 +11,77 @@ const NO_REPLY: &[&str] = &[
     "dontreply",
     "donotrespond",
     "dontrespond",
+    "donotanswer",
+    "dontanswer",
     "notreply",
     "noresponse",
     "noanswer",
     "autoreply",
-    "autoresponder",
+    "autorespon",
     "mailerdaemon",
     "maildaemon",
+    // French
     "nepasrepondre",
     "noreponse",
+    "sansreponse",
+    "pasdereponse",
+    // German
     "nichtantworten",
+    "nichtbeantworten",
     "keineantwort",
-    "noresponder",
-    "naoresponda",
-    "nonrispondere",
+    // Spanish, Catalan and Portuguese
+    "norespond",
+    "norespuesta",
+    "sinrespuesta",
+    "nocontest",
+    "naorespond",
+    "semresposta",
+    // Italian and Romanian
+    "nonrispond",
+    "norisposta",
+    "nuraspund",
+    // Dutch
     "nietantwoorden",
-    "svaraej",
-    "naoresponder",
-    "nocontestar",
+    "nietbeantwoorden",
+    "nietreageren",
+    "geenantwoord",
+    // Danish, Norwegian and Swedish
     "ikkesvar",
-    "nieodpowiadaj",
+    "ikkebesvar",
+    "svarikke",
+    "besvarikke",
+    "svaraej",
+    "svarainte",
+    "svarej",
+    "ejsvar",
+    // Finnish, Estonian and Hungarian
     "alavastaa",
-    "neodpovidat",
+    "eivasta",
+    "aravasta",
+    "nevalaszol",
+    // Polish, Czech and Slovak
+    "nieodpowiad",
+    "nieodpisuj",
+    "bezodpowiedzi",
+    "neodpovid",
+    "neodpoved",
+    "bezodpovedi",
+    // Serbo-Croatian, Slovene, and Russian in Latin letters
+    "neodgovar",
+    "neotvech",
+    // Turkish and Indonesian
+    "yanitlama",
+    "cevaplama",
+    "janganbalas",
 ];
 
 /// Local parts that are nobody's by themselves.
 const NOBODY: &[&str] = &[
     "bounce",
     "bounces",
+    "blackhole",
     "daemon",
+    "devnull",
     "listserv",
     "mailadmin",
     "mailadministrator",
@@ -47,6 +90,7 @@ const NOBODY: &[&str] = &[
     "maildeliverysystem",
     "mailer",
     "majordomo",
+    "mdaemon",
     "nobody",
     "postmaster",
     "postoffice",
@@ -78,15 +122,23 @@ pub fn is_machine_address(addr: &str) -> bool {
     let (local, domain) = addr.rsplit_once('@').unwrap_or((addr, ""));
     let local = local.trim_matches('"').to_lowercase();
     let untagged = local.split(['+', '=']).next().unwrap_or_default();
-    let squeezed = untagged.replace(['.', '-', '_'], "");
-    let first = untagged.split(['.', '-', '_']).next().unwrap_or_default();
+    let words: Vec<&str> = untagged.split(['.', '-', '_']).collect();
+    let squeezed = words.concat();
+    let begins = ["bounce", "bounces", "unattended", "unmonitored"];
     NOBODY.contains(&squeezed.as_str())
-        || matches!(first, "bounce" | "bounces")
-        || NO_REPLY
-            .iter()
-            .any(|mark| squeezed.starts_with(mark) || squeezed.ends_with(mark))
+        || words.first().is_some_and(|first| begins.contains(first))
+        // Mailman reports as `list-bounces`.
+        || words.last() == Some(&"bounces")
+        || says_no_reply(&words)
         || is_exchange(&squeezed)
         || is_below_nobody(&domain.to_lowercase())
+}
+
+/// Whether a mark begins where a word does, or ends one: `shop-no-reply-de`, `shopnoreply`. `lenore.ply` is a person.
+fn says_no_reply(words: &[&str]) -> bool {
+    let ends = |word: &&str| NO_REPLY.iter().any(|mark| word.ends_with(mark));
+    let mut tails = (0..words.len()).map(|start| words[start..].concat());
+    words.iter().any(ends) || tails.any(|tail| NO_REPLY.iter().any(|mark| tail.starts_with(mark)))
 }
 
 /// `noreply.shop.example`: a host of that name sends what nobody reads. A company may be called what it wants.
@@ -129,6 +181,21 @@ mod tests {
             "nie-odpowiadaj@x",
             "alavastaa@x",
             "neodpovidat@x",
+            "shop-noreply-de@x",
+            "shop.no-reply.eu@x",
+            "shopnoreply@x",
+            "no-responda@x",
+            "niet-beantwoorden@x",
+            "svar-ikke@x",
+            "nie_odpowiadac@x",
+            "ne-otvechayte@x",
+            "yanitlamayiniz@x",
+            "do-not-answer@x",
+            "autoresponse@x",
+            "dev-null@x",
+            "MDaemon@x",
+            "unmonitored-mailbox@x",
+            "dev-bounces+ada=y.example@x",
             "info@noreply.shop.example",
             "info@mail.no-reply.shop.example",
             "MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@x",
@@ -140,6 +207,9 @@ mod tests {
             "reply@x",
             "reply+abc@x",
             "anna.oreply@x",
+            "lenore.ply@x",
+            "nora.replika@x",
+            "svarin@x",
             "info@shop.noreplyfoundation.example",
             "info@noreply.example",
             "microsoftexchange@x",
