@@ -1,7 +1,7 @@
-//! Dates as programs write them: RFC 5322 with its obsolete forms, ISO 8601, day-month-year.
+//! Dates as programs write them: RFC 5322 with its obsolete forms, ISO 8601, day-month-year, months in other languages.
 
 use crate::domain::time::is_writable;
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, Utc, Weekday};
 
 /// The parts of a date that have been seen.
 #[derive(Default)]
@@ -12,6 +12,8 @@ struct Seen {
     time: Option<NaiveTime>,
     offset_minutes: Option<i32>,
     afternoon: Option<bool>,
+    /// It is the end of the day, `24:00`.
+    is_midnight_after: bool,
 }
 
 /// The moment, if there is a whole date. Without a zone it is taken for UTC, without a time for midnight.
@@ -28,6 +30,8 @@ pub(super) fn read(value: &str) -> Option<DateTime<Utc>> {
 
 impl Seen {
     fn take(&mut self, word: &str) {
+        // `23. November`
+        let number = word.trim_end_matches('.');
         // `2026-11-23T10:00:00.5+01:00`
         if let Some((date, time)) = word.split_once(['T', 't'])
             && self.year.is_none()
@@ -40,14 +44,15 @@ impl Seen {
             self.offset_minutes = self.offset_minutes.or_else(|| offset(word));
         } else if word.contains(':') && word.starts_with(|c: char| c.is_ascii_digit()) {
             self.take_time(word);
-        } else if word.contains(['-', '/', '.']) && word.starts_with(|c: char| c.is_ascii_digit()) {
+        } else if number.contains(['-', '/', '.']) && word.starts_with(|c: char| c.is_ascii_digit())
+        {
             // Some programs write `10.00.00` for a time; behind a whole date it can be nothing else.
             match self.year.is_some() && self.time.is_none() {
                 true => self.take_time(&word.replace('.', ":")),
                 false => self.take_date(word),
             }
-        } else if word.bytes().all(|c| c.is_ascii_digit()) {
-            self.take_number(word);
+        } else if number.bytes().all(|c| c.is_ascii_digit()) {
+            self.take_number(number);
         } else {
             self.take_name(word);
         }
@@ -70,25 +75,43 @@ impl Seen {
                 .collect(),
         };
         let second = parts.get(2).copied().unwrap_or_default();
-        if let [hour, minute, ..] = parts[..] {
+        match parts[..] {
+            _ if self.time.is_some() => {}
+            [24, 0, ..] => {
+                self.time = Some(NaiveTime::MIN);
+                self.is_midnight_after = true;
+            }
             // A leap second is the one before.
-            self.time = NaiveTime::from_hms_opt(hour, minute, second.min(59));
+            [hour, minute, ..] => {
+                self.time = NaiveTime::from_hms_opt(hour, minute, second.min(59));
+            }
+            [hour] => self.time = NaiveTime::from_hms_opt(hour, 0, 0),
+            [] => {}
         }
         if !zone.is_empty() {
             self.take(zone);
         }
     }
 
-    /// `23-Nov-2026`, `2026/11/23`, `23.11.2026`.
+    /// `23-Nov-2026`, `2026/11/23`, `23.11.2026`, `2026-W48-1`, `2026-327`.
     fn take_date(&mut self, word: &str) {
         let parts: Vec<&str> = word
             .split(['-', '/', '.'])
             .filter(|part| !part.is_empty())
             .collect();
-        let [first, second, third] = parts[..] else {
-            return;
-        };
         let number = |part: &str| part.parse::<u32>().ok();
+        let (first, second, third) = match parts[..] {
+            [year, week, weekday] if week.starts_with(['W', 'w']) => {
+                return self.take_day(day_of_week(year, &week[1..], weekday));
+            }
+            [year, day] if year.len() == 4 && day.len() == 3 => {
+                let day = number(day).zip(full_year(year));
+                return self
+                    .take_day(day.and_then(|(day, year)| NaiveDate::from_yo_opt(year, day)));
+            }
+            [first, second, third] => (first, second, third),
+            _ => return,
+        };
         let (year, month, day) = match (first.len() == 4, month(second), number(second)) {
             (true, named, numbered) => (first, named.or(numbered), number(third)),
             (false, Some(named), _) => (third, Some(named), number(first)),
@@ -98,6 +121,12 @@ impl Seen {
         };
         self.year = full_year(year);
         (self.month, self.day) = (month, day);
+    }
+
+    fn take_day(&mut self, day: Option<NaiveDate>) {
+        self.year = day.map(|day| day.year());
+        self.month = day.map(|day| day.month());
+        self.day = day.map(|day| day.day());
     }
 
     fn take_number(&mut self, word: &str) {
@@ -118,7 +147,8 @@ impl Seen {
             "AM" | "A.M" => self.afternoon = Some(false),
             "PM" | "P.M" => self.afternoon = Some(true),
             name => {
-                if self.month.is_none()
+                // A second name is the month's: some weekdays begin like one (`mar 24 nov 2026`).
+                if (self.month.is_none() || self.time.is_none())
                     && let Some(month) = month(name)
                 {
                     self.month = Some(month);
@@ -130,7 +160,10 @@ impl Seen {
     }
 
     fn finish(self) -> Option<DateTime<Utc>> {
-        let date = NaiveDate::from_ymd_opt(self.year?, self.month?, self.day?)?;
+        let mut date = NaiveDate::from_ymd_opt(self.year?, self.month?, self.day?)?;
+        if self.is_midnight_after {
+            date = date.succ_opt()?;
+        }
         let mut time = self.time.unwrap_or_default();
         let hour = chrono::Timelike::hour(&time);
         time = match self.afternoon {
@@ -155,28 +188,32 @@ fn full_year(text: &str) -> Option<i32> {
     })
 }
 
-/// A month's English name, or enough of it.
+/// Day `weekday` of an ISO week, counted from Monday.
+fn day_of_week(year: &str, week: &str, weekday: &str) -> Option<NaiveDate> {
+    let weekday = weekday.parse::<u8>().ok()?.checked_sub(1)?;
+    let weekday = Weekday::try_from(weekday).ok()?;
+    NaiveDate::from_isoywd_opt(full_year(year)?, week.parse().ok()?, weekday)
+}
+
+/// A month by how its name begins in the languages that programs write dates in.
 fn month(name: &str) -> Option<u32> {
-    const MONTHS: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
+    const MONTHS: [&[&str]; 12] = [
+        &["jan", "ene", "gen", "sty", "янв"],
+        &["feb", "fév", "fev", "lut", "фев"],
+        &["mar", "mär", "mrt", "maa", "мар"],
+        &["apr", "avr", "abr", "kwi", "апр"],
+        &["may", "mai", "maj", "mag", "mei", "май", "мая"],
+        &["jun", "juin", "giu", "cze", "июн"],
+        &["jul", "juil", "lug", "lip", "июл"],
+        &["aug", "aoû", "aou", "ago", "sie", "авг"],
+        &["sep", "set", "wrz", "сен"],
+        &["oct", "okt", "ott", "out", "paź", "окт"],
+        &["nov", "lis", "ноя"],
+        &["dec", "déc", "dez", "dic", "gru", "дек"],
     ];
-    let name = name.to_ascii_lowercase();
-    let named = |month: &str| {
-        name.len() >= 3
-            && (month.starts_with(name.as_str()) || name == "sept" && month.starts_with("sep"))
-    };
-    let at = MONTHS.iter().position(|month| named(month))?;
+    let name = name.to_lowercase();
+    let named = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
+    let at = MONTHS.iter().position(|starts| named(starts))?;
     u32::try_from(at + 1).ok()
 }
 
@@ -219,13 +256,15 @@ fn zone(name: &str) -> Option<i32> {
     Some(hours * 60)
 }
 
+/// Without comments, quotes, and the zone's name that Java puts in brackets behind its offset.
 fn without_comments(value: &str) -> String {
     let mut depth = 0_usize;
     let mut kept = String::with_capacity(value.len());
     for c in value.chars() {
         match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
+            '"' => {}
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
             _ if depth == 0 => kept.push(c),
             _ => {}
         }
@@ -261,6 +300,14 @@ mod tests {
             "Mon, 23 Nov 2026 10:00:00+0100",
             "Mon, 23 Nov 126 09:00:00 GMT",
             "Mon, 023 Nov 2026 09:00:00 +0000",
+            "2026-11-23T10:00:00,5+01:00",
+            "2026-11-23T09Z",
+            "2026-11-23T10:00:00+01:00[Europe/Berlin]",
+            "2026-W48-1T09:00:00Z",
+            "2026-327T09:00:00Z",
+            "Mon, 23 Nov 2026 10:00:00 \"GMT+1\"",
+            "23. November 2026 10:00:00 +0100",
+            "lun. 23 nov. 2026 10:00:00 +0100",
         ] {
             let expected = "2026-11-23T09:00:00+00:00";
             assert_eq!(
@@ -268,6 +315,23 @@ mod tests {
                 Some(expected),
                 "{value}"
             );
+        }
+    }
+
+    #[test]
+    fn month_is_read_in_other_languages_and_differs_from_a_weekday() {
+        for (value, expected) in [
+            ("mar., 24 nov. 2026 10:00:00 +0000", "2026-11-24T10:00"),
+            ("mar 24 nov 2026 10:00:00 +0000", "2026-11-24T10:00"),
+            ("Di, 01 Dez 2026 10:00:00 +0000", "2026-12-01T10:00"),
+            ("Mo, 05 Okt 2026 10:00:00 +0000", "2026-10-05T10:00"),
+            ("jeu., 3 DÉC. 2026 10:00 +0000", "2026-12-03T10:00"),
+            ("1 marzo 2026 10:00 +0000", "2026-03-01T10:00"),
+            ("пн, 5 окт 2026 10:00 +0000", "2026-10-05T10:00"),
+            ("Mon, 30 Nov 2026 24:00:00 +0000", "2026-12-01T00:00"),
+        ] {
+            let found = read(value).map(|date| date.format("%Y-%m-%dT%H:%M").to_string());
+            assert_eq!(found.as_deref(), Some(expected), "{value}");
         }
     }
 
