@@ -16,9 +16,10 @@ pub(super) fn decode<'a>(bytes: &'a [u8], label: Option<&str>) -> Cow<'a, str> {
         return guess(bytes);
     };
     if let Some(encoding) = encoding(label) {
-        return match encoding == ISO_2022_JP {
-            true => japanese(bytes).into(),
-            false => encoding.decode(bytes).0,
+        return match encoding {
+            encoding if encoding == ISO_2022_JP => japanese(bytes).into(),
+            encoding if encoding == UTF_8 => utf8(bytes),
+            encoding => encoding.decode(bytes).0,
         };
     }
     if label.eq_ignore_ascii_case("iso-2022-kr") || label.eq_ignore_ascii_case("csiso2022kr") {
@@ -75,6 +76,16 @@ fn guess(bytes: &[u8]) -> Cow<'_, str> {
             Some((encoding, _)) => encoding.decode(bytes).0,
             None => WINDOWS_1252.decode_without_bom_handling(bytes).0,
         },
+    }
+}
+
+/// What is called UTF-8 and has no character of it beside broken ones was never converted: windows-1252, as without a label.
+fn utf8(bytes: &[u8]) -> Cow<'_, str> {
+    let (text, _, is_broken) = UTF_8.decode(bytes);
+    let is_character = |c: char| !c.is_ascii() && c != '\u{fffd}';
+    match is_broken && !text.contains(is_character) {
+        true => WINDOWS_1252.decode_without_bom_handling(bytes).0,
+        false => text,
     }
 }
 
@@ -170,7 +181,11 @@ fn says_nothing(label: &str) -> bool {
 }
 
 fn encoding(label: &str) -> Option<&'static Encoding> {
-    let alias = match label.to_ascii_lowercase().as_str() {
+    let label = label.to_ascii_lowercase();
+    if let Some(number) = windows_number(&label) {
+        return Encoding::for_label(format!("windows-{number}").as_bytes());
+    }
+    let alias = match label.as_str() {
         "cp932" => "shift_jis",
         "cp936" => "gbk",
         "cp949" => "euc-kr",
@@ -183,10 +198,31 @@ fn encoding(label: &str) -> Option<&'static Encoding> {
         "utf_8" | "utf-8-sig" | "utf8mb4" => "utf-8",
         "cp874" => "windows-874",
         "macroman" | "mac-roman" => "macintosh",
-        _ => label,
+        label => label,
     };
     // What the standard replaces by one mark is worth a try elsewhere.
     Encoding::for_label(alias.as_bytes()).filter(|encoding| *encoding != encoding_rs::REPLACEMENT)
+}
+
+/// `win-1251`, `windows1250`, `cp-1252` → the number.
+fn windows_number(label: &str) -> Option<&str> {
+    let names = ["windows", "mswin", "win", "cp"];
+    let number = names.iter().find_map(|name| label.strip_prefix(name))?;
+    let number = number.trim_start_matches(['-', '_', ' ']);
+    let is_known = number.len() == 4 && number.starts_with("125");
+    (is_known && number.ends_with(|c: char| matches!(c, '0'..='8'))).then_some(number)
+}
+
+/// The label of an XML declaration, which browsers look for as well.
+fn xml_charset(head: &str) -> Option<String> {
+    let declaration = head.trim_start().strip_prefix("<?xml")?.split_once('>')?.0;
+    let value = declaration.split_once("encoding")?.1.trim_start();
+    let value = value.strip_prefix('=')?.trim_start();
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let label = value[1..].split_once(quote)?.0;
+    encoding(label)
+        .is_some_and(Encoding::is_ascii_compatible)
+        .then(|| label.to_owned())
 }
 
 /// The label in the document's `<meta>`, as browsers look for it before they parse.
@@ -213,7 +249,7 @@ fn meta_charset(bytes: &[u8]) -> Option<String> {
             };
         }
     }
-    None
+    xml_charset(&head)
 }
 
 #[cfg(test)]
@@ -247,7 +283,11 @@ mod tests {
             (Some("utf-7"), b"+APw-", "ü"),
             (Some("iso-2022-kr"), b"\x1b$)C\x0e>H\x0f a", "안 a"),
             (Some("hz-gb-2312"), b"~{Dc:C~} ~~a", "你好 ~a"),
-            (Some("utf-8"), b"a\xffb", "a\u{fffd}b"),
+            (Some("utf-8"), b"\xc3\xbca\xffb", "üa\u{fffd}b"),
+            (Some("utf-8"), b"T\xfcr pr\xfcfen", "Tür prüfen"),
+            (Some("win-1251"), b"\xcf", "П"),
+            (Some("windows1250"), b"\xea", "ę"),
+            (Some("CP-1252"), b"\xfc", "ü"),
             (None, b"\xff\xfea\0", "a"),
         ] {
             assert_eq!(decode(bytes, label), text, "{label:?}");
@@ -263,6 +303,7 @@ mod tests {
                 "д",
             ),
             (b"<meta charset=\"utf-16\">\xc3\xbc", "ü"),
+            (b"<?xml version='1.0' encoding='iso-8859-2'?><p>\xea", "ę"),
             (b"<p>\xfc", "ü"),
         ] {
             assert!(decode_html(html, None).ends_with(text), "{text}");

@@ -110,6 +110,8 @@ fn split_footer(body: &[u8]) -> (&[u8], &[u8]) {
         let line = line.trim_ascii();
         let is_text = line.contains(&b' ')
             || line.len() > 4 && line.iter().all(|byte| matches!(byte, b'_' | b'-' | b'='))
+            || line.contains(&b'@')
+            || line.windows(3).any(|part| part == b"://")
             || padded && !line.is_empty() && !is_base64(line)
             || line.starts_with(b"--");
         if is_text {
@@ -150,6 +152,12 @@ mod tests {
                 "base64",
                 "Hi",
                 "_______\nteam list\n",
+            ),
+            (
+                "SGkh\nhttps://lists.example/team\n",
+                "base64",
+                "Hi!",
+                "https://lists.example/team\n",
             ),
             (
                 "SGk=\nteam@lists.example\n",
