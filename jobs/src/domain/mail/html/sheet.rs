@@ -157,8 +157,12 @@ impl<'i> AtRuleParser<'i> for StyleSheet {
         let condition = css::text(input);
         Ok(match name.to_ascii_lowercase().as_str() {
             "media" => applies(&condition),
-            // What a style sheet asks for is what its writer's programs can do.
-            "supports" => !condition.trim_start().starts_with("not"),
+            // What a style sheet asks for is what its writer's programs can do, but for those that are asked for by their own
+            // properties.
+            "supports" => {
+                let is_foreign = condition.contains("(-ms-") || condition.contains("(-moz-");
+                !condition.trim_start().starts_with("not") && !is_foreign
+            }
             "layer" => true,
             _ => false,
         })
