@@ -25,6 +25,15 @@ use writer::{Gap, Writer};
 
 /// The visible text, blocks on lines of their own. Not yet sanitised: that is [`super::text::body`]'s part.
 pub(super) fn visible_text(html: &str) -> String {
+    written(html, false)
+}
+
+/// As [`visible_text`], with the texts that mail programs show in the place of pictures.
+pub(super) fn picture_texts(html: &str) -> String {
+    written(html, true)
+}
+
+fn written(html: &str, with_pictures: bool) -> String {
     let document = tree::parse(html);
     let sheet = StyleSheet::of(&document);
     let quirks = document.quirks_mode == QuirksMode::Quirks;
@@ -40,6 +49,14 @@ pub(super) fn visible_text(html: &str) -> String {
                         let style = styled(style, ElementRef::wrap(node), &sheet, quirks);
                         if style.is_rendered() {
                             start(&mut writer, element, &style);
+                        }
+                        if let Some(text) = element.attr("alt")
+                            && with_pictures
+                            && element.name() == "img"
+                            && style.shows_text()
+                        {
+                            writer.words(text);
+                            writer.gap(Gap::Line);
                         }
                         open.push((style, writer.position()));
                     }
@@ -303,6 +320,10 @@ mod tests {
             ("<input type=submit value='Confirm now'>", "Confirm now"),
             (
                 "<style>@supports not (x:y){p{display:none}}</style><p>a",
+                "a",
+            ),
+            (
+                "<style>@supports (-ms-ime-align:auto){p{display:none}}</style><p>a",
                 "a",
             ),
             ("<style>@media print{p{display:none}}</style><p>a", "a"),

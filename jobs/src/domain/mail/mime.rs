@@ -78,7 +78,7 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
         list_unsubscribe: single(fields, "list-unsubscribe"),
         auto_submitted: single(fields, "auto-submitted"),
         auth_results: single(fields, "authentication-results"),
-        is_report: message.kind.is("multipart", "report"),
+        is_report: report::is_report(&message),
         delivery_report: report::read(&message),
         direction: Direction::In,
         body_text,

@@ -50,6 +50,67 @@ fn email_in_outlook_s_own_format_is_named_if_nothing_else_says_what_it_says() {
     assert_eq!(beside.attachments[0].name.as_deref(), Some("winmail.dat"));
 }
 
+/// A message of these parts, each with its own fields.
+fn of_parts(parts: &[&str]) -> Mail {
+    let mut raw =
+        "From: a@b.c\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n".to_owned();
+    for part in parts {
+        raw.push_str(&format!("--b\n{part}\n"));
+    }
+    Mail::parse(format!("{raw}--b--\n").as_bytes()).unwrap()
+}
+
+#[test]
+fn email_that_was_saved_as_a_file_is_read_whatever_its_type_is_called() {
+    for kind in ["octet-stream", "x-eml", "unknown"] {
+        let saved = format!(
+            "Content-Type: application/{kind}; name=pump.EML\n\nFrom: ada@x.example\nSubject: Pump\n\
+             Date: Fri, 20 Nov 2026 09:00:00 +0100\n\nIt leaks."
+        );
+        assert_eq!(
+            of_parts(&["\nCan you answer?", &saved]).body_text,
+            "Can you answer?\n\n[Attached email]\nFrom: ada@x.example\nDate: 2026-11-20 08:00 UTC\nSubject: Pump\n\nIt leaks."
+        );
+    }
+}
+
+#[test]
+fn report_that_a_gateway_put_beside_its_own_text_is_a_report() {
+    let report = "Content-Type: multipart/report; boundary=r\n\n--r\n\nNot delivered.\n--r\n\
+        Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx\n\nFinal-Recipient: rfc822; gone@x.example\n\
+        Action: failed\nStatus: 5.1.1\n--r--";
+    let wrapped = of_parts(&["\n[External]", report]);
+    assert!(wrapped.is_report && is_automatic(&wrapped));
+    assert_eq!(wrapped.delivery_report.failed[0].address, "gone@x.example");
+    let forwarded = format!("Content-Type: message/rfc822\n\nFrom: x@y.example\n{report}");
+    assert!(!of_parts(&["\nWhat is this?", &forwarded]).is_report);
+}
+
+#[test]
+fn email_of_pictures_alone_is_read_by_their_texts() {
+    let read = |html: &str| {
+        let raw = format!("From: a@b.c\nContent-Type: text/html\n\n{html}");
+        Mail::parse(raw.as_bytes()).unwrap().body_text
+    };
+    let pictures = "<a href=x><img src=y alt='Parcel on Friday'></a><img alt=''><p hidden><img alt=secret></p>";
+    assert_eq!(
+        read(pictures),
+        "[This email shows only pictures. What it says of them:]\n\nParcel on Friday"
+    );
+    assert_eq!(read(&format!("{pictures}<p>Hello")), "Hello");
+    assert_eq!(read("<img src=y>"), "");
+}
+
+#[test]
+fn calendar_and_xhtml_that_are_all_there_is_are_read_by_whatever_type() {
+    let calendar = "From: a@b.c\nContent-Type: application/ics\n\nBEGIN:VCALENDAR\nMETHOD:REQUEST\nBEGIN:VEVENT\n\
+        SUMMARY:Plan\nEND:VEVENT\nEND:VCALENDAR\n";
+    let page = "From: a@b.c\nContent-Type: application/xhtml+xml\n\n<p>Hello</p><p hidden>No</p>";
+    for (raw, text) in [(calendar, "Invitation: Plan"), (page, "Hello")] {
+        assert_eq!(Mail::parse(raw.as_bytes()).unwrap().body_text, text);
+    }
+}
+
 #[test]
 fn file_in_the_middle_of_a_text_is_an_attachment() {
     let mail = Mail::parse(

@@ -5,7 +5,7 @@
 
 use super::charset;
 use super::part::Part;
-use super::{calendar, enriched, flowed, uuencode};
+use super::{calendar, date, enriched, flowed, uuencode};
 use crate::domain::mail::{Attachment, html, limits, text};
 use sha2::{Digest, Sha256};
 
@@ -16,6 +16,8 @@ const MESSAGES: usize = 3;
 /// What is said of an email whose text is in `winmail.dat` alone.
 const TNEF: &str =
     "[This email is in Outlook's own format (winmail.dat). Its text cannot be read here.]";
+/// What is said of an email that shows nothing but pictures, above the texts that mail programs show in their place.
+const PICTURES: &str = "[This email shows only pictures. What it says of them:]";
 /// All text before it is tidied; a message of ten thousand parts stops here.
 const RAW: usize = limits::BODY * 8;
 
@@ -30,15 +32,19 @@ pub(super) struct Reader {
     shows_named: bool,
     /// Outlook put the text into a format of its own.
     has_tnef: bool,
+    /// What HTML without any text says of its pictures.
+    pictures: String,
 }
 
 impl Reader {
     /// What is shown of the whole message, or why nothing can be. Not yet sanitised.
     pub(super) fn read_whole(&mut self, message: &Part<'_>) -> String {
         let shown = self.read(message);
-        match self.has_tnef && !says_something(&shown) {
-            true => TNEF.to_owned(),
-            false => shown,
+        match says_something(&shown) {
+            true => shown,
+            false if self.has_tnef => TNEF.to_owned(),
+            false if self.pictures.is_empty() => shown,
+            false => format!("{PICTURES}\n\n{}", self.pictures),
         }
     }
 
@@ -52,7 +58,14 @@ impl Reader {
         let text = match part.kind.main.as_str() {
             "multipart" if self.depth <= DEPTH => self.read_multipart(part),
             "message" => self.read_message(part),
-            "application" if is_saved_email(part) => self.read_email(part),
+            "application" if part.is_saved_email() => self.read_email(part),
+            "application" if part.kind.is("application", "ics") && self.depth == 1 => {
+                self.attach(part, None);
+                calendar_text(part)
+            }
+            "application" if part.kind.is("application", "xhtml+xml") => {
+                self.read_text(part, shows_named)
+            }
             "text" => self.read_text(part, shows_named),
             "application" if is_smime(part) => {
                 self.attach(part, None);
@@ -180,6 +193,10 @@ impl Reader {
             self.attach(part, None);
         }
         let mut shown = readable(part);
+        if part.kind.is("text", "html") && !says_something(&shown) {
+            let pictures = html::picture_texts(&part.text());
+            self.pictures = joined([std::mem::take(&mut self.pictures), pictures]);
+        }
         if part.kind.is("text", "plain") {
             let (text, files) = uuencode::split(&shown);
             shown = text;
@@ -220,10 +237,13 @@ impl Reader {
         let decoded = part.decoded();
         let inner = Part::of_message(&decoded.bytes);
         let subject = super::subject(&inner);
+        let date = inner.fields.text("date").and_then(|date| date::read(&date));
+        let date = date.map(|date| date.format("%Y-%m-%d %H:%M UTC").to_string());
         let mut lines = vec!["[Attached email]".to_owned()];
         for (name, value) in [
             ("From", super::people(&inner.fields, "from")),
             ("To", super::people(&inner.fields, "to")),
+            ("Date", date.unwrap_or_default()),
             ("Subject", subject.clone()),
         ] {
             if !value.is_empty() {
@@ -314,7 +334,7 @@ fn readable(part: &Part<'_>) -> String {
     }
     let text = part.text();
     match part.kind.sub.as_str() {
-        "html" | "xhtml" => html::visible_text(&text),
+        "html" | "xhtml" | "xhtml+xml" => html::visible_text(&text),
         "enriched" | "richtext" => enriched::plain(&text),
         _ => {
             let is = |name, value: &str| {
@@ -334,13 +354,7 @@ fn readable(part: &Part<'_>) -> String {
 fn calendar_text(part: &Part<'_>) -> String {
     let unfolded = calendar::unfolded(&part.decoded().bytes);
     let text = charset::decode(&unfolded, part.kind.parameter("charset"));
-    calendar::rendered(&text).unwrap_or_else(|| text.into_owned())
-}
-
-/// An email that was saved as a file and attached as one, without its type.
-fn is_saved_email(part: &Part<'_>) -> bool {
-    let is_eml = |name: String| name.to_ascii_lowercase().ends_with(".eml");
-    part.kind.sub == "octet-stream" && part.file_name().is_some_and(is_eml)
+    calendar::rendered(&text, part.kind.parameter("method")).unwrap_or_else(|| text.into_owned())
 }
 
 fn is_smime(part: &Part<'_>) -> bool {

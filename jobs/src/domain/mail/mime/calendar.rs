@@ -28,14 +28,17 @@ pub(super) fn unfolded(source: &[u8]) -> Vec<u8> {
 }
 
 /// The events and tasks of a calendar without folds, each as title, time and place. `None` if it cannot be read or has none.
-pub(super) fn rendered(source: &str) -> Option<String> {
+/// `method` is what the part's type says (RFC 6047 §2.4), for a calendar that leaves it out.
+pub(super) fn rendered(source: &str, method: Option<&str>) -> Option<String> {
     if source.len() > BYTES || depth(source) > DEPTH {
         return None;
     }
     let calendars = read_calendar_simple(source).ok()?;
     let mut lines = Vec::new();
     for calendar in &calendars {
-        let method = value(calendar, "METHOD").unwrap_or_default();
+        let stated = value(calendar, "METHOD");
+        let method = stated.or_else(|| method.map(str::to_owned));
+        let method = method.unwrap_or_default();
         let entries = calendar.components.iter();
         let entries = entries.filter(|entry| ["VEVENT", TASK].contains(&entry.name.as_str()));
         for entry in entries.take(EVENTS) {
@@ -57,6 +60,8 @@ fn describe(entry: &Component<'_>, method: &str, lines: &mut Vec<String>) {
         "REQUEST" => "Invitation",
         "REPLY" => "Answer to an invitation",
         "COUNTER" => "Proposal of another time",
+        "DECLINECOUNTER" => "Declined proposal of another time",
+        "REFRESH" => "Request for the current event",
         _ if entry.name == TASK => "Task",
         _ => "Event",
     };
@@ -71,9 +76,11 @@ fn describe(entry: &Component<'_>, method: &str, lines: &mut Vec<String>) {
         let name = parameter(found, "CN");
         name.map_or_else(|| address.to_owned(), |name| format!("{name} <{address}>"))
     });
-    let attendance = entry
-        .find_prop("ATTENDEE")
-        .and_then(|found| parameter(found, "PARTSTAT"));
+    let mut attendees = entry
+        .properties
+        .iter()
+        .filter(|one| one.name.as_str().eq_ignore_ascii_case("ATTENDEE"));
+    let attendance = attendees.find_map(|found| parameter(found, "PARTSTAT"));
     for (label, text) in [
         ("Time", when(entry)),
         ("Repeats", value(entry, "RRULE")),
@@ -84,6 +91,7 @@ fn describe(entry: &Component<'_>, method: &str, lines: &mut Vec<String>) {
             attendance.filter(|_| method.eq_ignore_ascii_case("REPLY")),
         ),
         ("Description", value(entry, "DESCRIPTION")),
+        ("Comment", value(entry, "COMMENT")),
     ] {
         if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
             lines.push(format!("{label}: {}", text.trim()));
@@ -157,7 +165,26 @@ mod tests {
     }
 
     fn rendered(source: &str) -> Option<String> {
-        super::rendered(&String::from_utf8(unfolded(source.as_bytes())).unwrap())
+        super::rendered(
+            &String::from_utf8(unfolded(source.as_bytes())).unwrap(),
+            None,
+        )
+    }
+
+    #[test]
+    fn method_and_comment_say_what_the_sender_did() {
+        let source = calendar("SUMMARY:Plan\r\nCOMMENT:I am abroad");
+        for (method, what) in [
+            ("DECLINECOUNTER", "Declined proposal of another time"),
+            ("REFRESH", "Request for the current event"),
+            ("CANCEL", "Cancelled event"),
+        ] {
+            let stated = source.replace("METHOD:REQUEST", &format!("METHOD:{method}"));
+            let expected = format!("{what}: Plan\nComment: I am abroad");
+            assert_eq!(rendered(&stated).unwrap(), expected);
+            let unstated = source.replace("METHOD:REQUEST\r\n", "");
+            assert_eq!(super::rendered(&unstated, Some(method)).unwrap(), expected);
+        }
     }
 
     #[test]

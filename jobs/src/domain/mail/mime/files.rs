@@ -25,7 +25,9 @@ fn collect(part: &Part<'_>, depth: usize, found: &mut Vec<Vec<u8>>) {
                 collect(&child, depth + 1, found);
             }
         }
-        "message" if matches!(part.kind.sub.as_str(), "rfc822" | "global") => {
+        "message" | "application"
+            if part.is_saved_email() || matches!(part.kind.sub.as_str(), "rfc822" | "global") =>
+        {
             let decoded = part.decoded();
             collect(&Part::of_message(&decoded.bytes), depth + 1, found);
         }

@@ -75,6 +75,12 @@ impl<'a> Part<'a> {
         Some(parts.collect()).filter(|parts: &Vec<_>| !parts.is_empty())
     }
 
+    /// Whether it is an email that was saved as a file and attached as one, without its type.
+    pub(super) fn is_saved_email(&self) -> bool {
+        let is_eml = |name: String| name.to_ascii_lowercase().ends_with(".eml");
+        self.kind.main == "application" && self.file_name().is_some_and(is_eml)
+    }
+
     /// The name that an email program would save it under.
     pub(super) fn file_name(&self) -> Option<String> {
         let name = self
@@ -90,7 +96,8 @@ impl<'a> Part<'a> {
     pub(super) fn text(&self) -> String {
         let decoded = self.decoded();
         let label = self.kind.parameter("charset");
-        let text = match self.kind.is("text", "html") {
+        let is_html = self.kind.is("text", "html") || self.kind.is("application", "xhtml+xml");
+        let text = match is_html {
             true => charset::decode_html(&decoded.bytes, label),
             false => charset::decode(&decoded.bytes, label),
         };

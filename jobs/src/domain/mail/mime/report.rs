@@ -4,17 +4,33 @@ use super::fields::Fields;
 use super::part::Part;
 use crate::domain::mail::{DeliveryReport, OWN_ID, message_id};
 
+/// Whether it is a report (RFC 3462), or one that a gateway put beside a text of its own.
+pub(super) fn is_report(message: &Part<'_>) -> bool {
+    message.kind.is("multipart", "report") || wrapped(message).is_some()
+}
+
+fn wrapped<'a>(message: &Part<'a>) -> Option<Part<'a>> {
+    let is_mixed = message.kind.is("multipart", "mixed");
+    let children = is_mixed.then(|| message.children()).flatten()?;
+    children
+        .into_iter()
+        .find(|part| part.kind.is("multipart", "report"))
+}
+
 /// Reads the parts of a report; nothing of any other email.
 pub(super) fn read(message: &Part<'_>) -> DeliveryReport {
     let mut report = DeliveryReport::default();
     let has_field = |name: &str| message.fields.first(name).is_some();
-    let is_report = message.kind.is("multipart", "report")
+    let wrapped = wrapped(message);
+    let is_report = wrapped.is_some()
+        || message.kind.is("multipart", "report")
         || has_field("x-failed-recipients")
         || has_field("x-ms-exchange-message-is-ndr");
     if !is_report {
         return report;
     }
-    for part in message.children().unwrap_or_default() {
+    let parts = wrapped.as_ref().unwrap_or(message).children();
+    for part in parts.unwrap_or_default() {
         match (part.kind.main.as_str(), part.kind.sub.as_str()) {
             ("message", "delivery-status" | "global-delivery-status") => {
                 report.has_status = true;
