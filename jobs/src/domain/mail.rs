@@ -207,7 +207,9 @@ impl Mail {
     pub fn may_have_documents(&self) -> bool {
         let unread = |attachment: &Attachment| {
             let kind = &attachment.content_type;
-            attachment.text.is_none() && attachment.size > 0 && kind.starts_with("application/")
+            let others = ["text/", "image/", "audio/", "video/", "message/"];
+            let may_be = !others.iter().any(|main| kind.starts_with(main));
+            attachment.text.is_none() && attachment.size > 0 && may_be
         };
         self.attachments.iter().any(unread)
     }
