@@ -145,6 +145,29 @@ async fn a_dry_run_touches_no_key_and_the_real_run_after_it_is_done_once() {
 }
 
 #[tokio::test]
+async fn job_in_the_reply_has_the_times_with_which_it_is_read_later() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let draft = json!({"mode": "compose", "to": ["ada@x.example"], "intent": "Ask for the plan."});
+    for (path, body) in [
+        ("/v1/jobs/action", json!({"actions": [notify("a", None)]})),
+        ("/v1/jobs/draft", draft),
+    ] {
+        let request = client
+            .request(Method::POST, path)
+            .header("Idempotency-Key", "k")
+            .json(&body);
+        let submitted = send(request).await;
+        assert_eq!(submitted.status, 202, "{}", submitted.text);
+        let read = client.job(submitted.body["id"].as_str().unwrap()).await;
+        for time in ["created_at", "run_at"] {
+            assert_eq!(submitted.body[time], read[time], "{path} {time}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_request_is_one_job_however_often_it_is_sent_and_a_changed_one_is_refused() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;

@@ -226,7 +226,6 @@ async fn test(
         connection: id,
         request_id: &context.request_id,
         traceparent: &context.traceparent,
-        at: app.clock.now(),
     };
     let (view, how) = test_connection(&app.pool, &app.notifier, &request).await?;
     submit::count::<ConnectionTest>(&app, how);

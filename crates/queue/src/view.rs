@@ -152,6 +152,15 @@ pub async fn find(
     Ok(row.map(|row| row.view(tenant)))
 }
 
+/// Returns the job that this transaction has inserted, with the times that the database gave it.
+///
+/// # Errors
+/// As [`find`].
+pub async fn inserted(conn: &mut PgConnection, job: &NewJob) -> Result<JobView, sqlx::Error> {
+    let found = find(conn, job.tenant, job.id).await?;
+    found.ok_or(sqlx::Error::RowNotFound)
+}
+
 /// The state of a job with its result.
 #[derive(Clone, Debug)]
 pub struct JobStatus {

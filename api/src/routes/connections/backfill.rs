@@ -96,7 +96,6 @@ async fn backfill(
         args: body.check(id)?,
         request_id: &context.request_id,
         traceparent: &context.traceparent,
-        at: app.clock.now(),
     };
     let (view, how) = request(&app.pool, &app.notifier, &command).await?;
     submit::count::<Backfill>(&app, how);

@@ -116,7 +116,6 @@ async fn revise(
         priority: PRIORITY,
         request_id: &keyed.context.request_id,
         traceparent: &keyed.context.traceparent,
-        at: app.clock.now(),
         answer_of: submit::answer_of,
     };
     let submitted = submit_draft(&app.pool, &app.notifier, request).await?;

@@ -10,7 +10,6 @@ use crate::{
     store::{audit, connections},
 };
 use base::telemetry;
-use chrono::{DateTime, Utc};
 use queue::{
     Dedupe, DedupePolicy, EnqueueError, Enqueued, JobKind, JobView, NewJob, enqueue::enqueue,
     signals::notifier::Notifier, view,
@@ -23,7 +22,6 @@ pub struct TestConnection<'a> {
     pub connection: ConnectionId,
     pub request_id: &'a str,
     pub traceparent: &'a str,
-    pub at: DateTime<Utc>,
 }
 
 /// No test was enqueued.
@@ -67,9 +65,10 @@ pub async fn test_connection(
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
     };
     let (view, how) = match enqueue(&mut tx, &job).await? {
-        Enqueued::Inserted(_) | Enqueued::Replacing { .. } => {
-            (JobView::of_new(&job, request.at), SubmitOutcome::Inserted)
-        }
+        Enqueued::Inserted(_) | Enqueued::Replacing { .. } => (
+            view::inserted(&mut tx, &job).await?,
+            SubmitOutcome::Inserted,
+        ),
         Enqueued::Existing(waiting) => {
             let view = view::find(&mut tx, session.tenant, waiting).await?;
             (

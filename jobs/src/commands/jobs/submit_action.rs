@@ -30,7 +30,6 @@ pub struct SubmitAction<'a> {
     pub priority: i16,
     pub request_id: &'a str,
     pub traceparent: &'a str,
-    pub at: DateTime<Utc>,
     pub answer_of: AnswerOf,
 }
 
@@ -126,7 +125,7 @@ async fn insert(
     };
     // The job has no external id: its effects have names of their own.
     enqueue::insert(conn, &job).await?;
-    Ok(JobView::of_new(&job, request.at))
+    Ok(view::inserted(conn, &job).await?)
 }
 
 /// Finds the job that was enqueued when the approval was approved.

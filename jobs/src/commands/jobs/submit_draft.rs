@@ -36,7 +36,6 @@ pub struct SubmitDraft<'a> {
     pub priority: i16,
     pub request_id: &'a str,
     pub traceparent: &'a str,
-    pub at: DateTime<Utc>,
     pub answer_of: AnswerOf,
 }
 
@@ -140,7 +139,7 @@ async fn insert(
     };
     match enqueue(conn, &job).await {
         Ok(Enqueued::Inserted(_) | Enqueued::Replacing { .. }) => {
-            Ok((JobView::of_new(&job, request.at), SubmitOutcome::Inserted))
+            Ok((view::inserted(conn, &job).await?, SubmitOutcome::Inserted))
         }
         Ok(Enqueued::Existing(existing)) => {
             let view = read::find(conn, request.session, existing)

@@ -12,7 +12,6 @@ use crate::{
     },
 };
 use base::{hex, telemetry};
-use chrono::{DateTime, Utc};
 use queue::{
     Dedupe, DedupePolicy, EnqueueError, Enqueued, Job, JobKind, JobView, NewJob,
     enqueue::enqueue as enqueue_job, lease, signals::notifier::Notifier, view,
@@ -29,7 +28,6 @@ pub struct RequestBackfill<'a> {
     pub args: Args,
     pub request_id: &'a str,
     pub traceparent: &'a str,
-    pub at: DateTime<Utc>,
 }
 
 /// No backfill was enqueued.
@@ -77,9 +75,10 @@ pub async fn request(
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
     };
     let (view, how) = match enqueue_job(&mut tx, &job).await? {
-        Enqueued::Inserted(_) | Enqueued::Replacing { .. } => {
-            (JobView::of_new(&job, request.at), SubmitOutcome::Inserted)
-        }
+        Enqueued::Inserted(_) | Enqueued::Replacing { .. } => (
+            view::inserted(&mut tx, &job).await?,
+            SubmitOutcome::Inserted,
+        ),
         Enqueued::Existing(waiting) => {
             let found = view::find(&mut tx, session.tenant, waiting).await?;
             let view = found.ok_or(sqlx::Error::RowNotFound)?;

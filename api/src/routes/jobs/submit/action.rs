@@ -119,9 +119,8 @@ async fn submit(
         body,
     }: Idempotent<ActionBody>,
 ) -> Result<Response, ApiError> {
-    let now = app.clock.now();
     let priority = options::priority(body.priority)?;
-    let run_at = options::run_at(body.run_at, now)?;
+    let run_at = options::run_at(body.run_at, app.clock.now())?;
     let args = Args {
         on_error: body.on_error.unwrap_or(OnError::Stop),
         dry_run: body.dry_run,
@@ -139,7 +138,6 @@ async fn submit(
         priority,
         request_id: &keyed.context.request_id,
         traceparent: &keyed.context.traceparent,
-        at: now,
         answer_of: super::answer_of,
     };
     let submitted = submit_action(&app.pool, &app.notifier, request).await?;

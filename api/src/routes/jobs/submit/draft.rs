@@ -172,7 +172,6 @@ async fn submit(
         session: &keyed.session,
         request_id: &keyed.context.request_id,
         traceparent: &keyed.context.traceparent,
-        at: now,
         answer_of: super::answer_of,
     };
     let submitted = submit_draft(&app.pool, &app.notifier, request).await?;
