@@ -73,13 +73,16 @@ impl RouteTable {
             .cloned()
     }
 
-    /// Lists the methods of a path, as `Allow` names them.
+    /// Lists the methods of a path, as `Allow` names them: with GET goes HEAD.
     pub fn allowed(&self, path: &str) -> String {
         let methods: Vec<&str> = self
             .operations
             .iter()
             .filter(|operation| operation.path == path)
-            .map(|operation| operation.method.as_str())
+            .flat_map(|operation| match operation.method.as_str() {
+                "GET" => vec!["GET", "HEAD"],
+                other => vec![other],
+            })
             .collect();
         methods.join(", ")
     }
@@ -117,7 +120,7 @@ mod tests {
             route(Method::GET, "/a", "a"),
             route(Method::PUT, "/a", "b"),
         ]);
-        assert_eq!(table.allowed("/a"), "GET, PUT");
+        assert_eq!(table.allowed("/a"), "GET, HEAD, PUT");
         assert_eq!(table.find(&Method::HEAD, "/a").unwrap().name, "a");
         assert!(table.find(&Method::POST, "/a").is_none());
     }

@@ -161,7 +161,7 @@ async fn a_method_that_is_not_offered_is_refused_with_those_that_are() {
     let client = api.sign_in(&db).await;
     let answer = send(client.request(Method::DELETE, "/v1/rules")).await;
     answer.assert_problem(405, "METHOD_NOT_ALLOWED", "DELETE /v1/rules");
-    assert_eq!(answer.header("allow"), Some("GET, PUT"));
+    assert_eq!(answer.header("allow"), Some("GET, HEAD, PUT"));
 }
 
 #[tokio::test]
