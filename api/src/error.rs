@@ -182,6 +182,20 @@ impl ApiError {
         self
     }
 
+    /// Moves all pointers from the body to the query, for fields that were sent as parameters.
+    #[must_use]
+    pub fn in_query(mut self) -> Self {
+        if self.code == Code::InvalidBody {
+            self.code = Code::InvalidParameter;
+        }
+        for error in &mut self.errors {
+            if let Some(name) = error.pointer.strip_prefix('/') {
+                error.pointer = format!("?{name}");
+            }
+        }
+        self
+    }
+
     /// The body for the client. `instance` is a path without its query, which may hold secrets.
     pub fn problem(&self, request_id: &str, instance: &str) -> Problem {
         Problem {
@@ -269,6 +283,18 @@ mod tests {
         let response = error.render("r-12345678", "/v1/jobs");
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
+    }
+
+    #[test]
+    fn fault_of_a_field_is_one_of_a_parameter_if_it_was_sent_as_one() {
+        let fault = |code| ApiError::new(code, "").at("/run_at", "INVALID_VALUE", "");
+        let moved = fault(Code::InvalidBody).in_query();
+        assert_eq!(moved.code(), Code::InvalidParameter);
+        assert_eq!(moved.errors()[0].pointer, "?run_at");
+        assert_eq!(
+            fault(Code::ExternalIdReused).in_query().code(),
+            Code::ExternalIdReused
+        );
     }
 
     #[test]

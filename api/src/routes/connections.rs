@@ -257,11 +257,7 @@ pub(super) fn stored_secrets(app: &App) -> Result<&KeyRing, ApiError> {
 
 /// A field of the body is not valid; `detail` says what to do.
 fn invalid(pointer: &'static str, detail: &str) -> ApiError {
-    ApiError::new(Code::InvalidBody, detail.to_owned()).at(
-        pointer,
-        "INVALID_VALUE",
-        "Invalid value.",
-    )
+    ApiError::new(Code::InvalidBody, detail.to_owned()).at(pointer, "INVALID_VALUE", detail)
 }
 
 impl From<StoredConnection> for Connection {

@@ -78,6 +78,42 @@ async fn options_that_cannot_be_used_are_pointed_at() {
 }
 
 #[tokio::test]
+async fn option_of_a_raw_email_is_pointed_at_as_a_parameter() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let sent = async |key: &str, option: (&str, &str), email: &'static str| {
+        let request = client
+            .request(Method::POST, "/v1/jobs/triage")
+            .header("Content-Type", "message/rfc822")
+            .header("Idempotency-Key", key)
+            .query(&[option])
+            .body(email);
+        send(request).await
+    };
+    let email = "From: nora@client.example\r\nSubject: A\r\n\r\nHello.\r\n";
+    for option in [
+        ("priority", "5"),
+        ("priority", "high"),
+        ("run_at", "9999-12-31T23:59:59Z"),
+        ("dedupe_key", ""),
+        ("on_duplicate", "replace"),
+        ("unknown", "1"),
+    ] {
+        let refused = sent("k", option, email).await;
+        refused.assert_problem(400, "INVALID_PARAMETER", option.0);
+        let pointer = format!("?{}", option.0);
+        assert_eq!(refused.body["errors"][0]["pointer"], pointer);
+    }
+    let name = ("external_id", "order-7");
+    assert_eq!(sent("k-1", name, email).await.status, 202);
+    let other = "From: nora@client.example\r\nSubject: B\r\n\r\nHello.\r\n";
+    let reused = sent("k-2", name, other).await;
+    reused.assert_problem(422, "EXTERNAL_ID_REUSED", "another email");
+    assert_eq!(reused.body["errors"][0]["pointer"], "?external_id");
+}
+
+#[tokio::test]
 async fn of_the_jobs_with_one_dedupe_key_one_waits() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;

@@ -285,7 +285,7 @@ fn web_url(text: Option<&str>) -> Result<WebUrl, ApiError> {
     text.parse()
         .map_err(|fault: jobs::domain::connection::WebUrlFault| {
             let detail = fault.to_string();
-            invalid_body(&detail).at("/url", "INVALID_VALUE", "Invalid value.")
+            invalid("/url", &detail)
         })
 }
 
@@ -373,7 +373,7 @@ fn ensure(is_valid: bool, pointer: &'static str, detail: &str) -> Result<(), Api
 }
 
 fn invalid(pointer: &'static str, detail: &str) -> ApiError {
-    invalid_body(detail).at(pointer, "INVALID_VALUE", "Invalid value.")
+    invalid_body(detail).at(pointer, "INVALID_VALUE", detail)
 }
 
 fn missing(pointer: &'static str) -> ApiError {

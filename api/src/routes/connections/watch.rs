@@ -144,11 +144,7 @@ async fn delete(
 /// Parses the names, each once.
 fn checked(names: &[String]) -> Result<Vec<FolderName>, ApiError> {
     let invalid = |detail: &str| {
-        ApiError::new(Code::InvalidBody, detail.to_owned()).at(
-            "/folders",
-            "INVALID_VALUE",
-            "Invalid value.",
-        )
+        ApiError::new(Code::InvalidBody, detail.to_owned()).at("/folders", "INVALID_VALUE", detail)
     };
     if names.is_empty() || names.len() > MAX_FOLDERS {
         return Err(invalid("Name 1 to 200 folders."));

@@ -99,8 +99,10 @@ async fn submit(
         .admission
         .room_for_email(submission.source.len())
         .await?;
+    let format = submission.format;
     let request = submission.into_request(&app, &keyed).await?;
-    let submitted = app.submitter.submit(request).await?;
+    let submitted = app.submitter.submit(request).await;
+    let submitted = submitted.map_err(|error| Submission::sent_as(format, error.into()))?;
     count::<Triage>(&app, submitted.how);
     Ok(respond(submitted))
 }
@@ -113,6 +115,14 @@ impl Submission {
             format: MailFormat::Envelope,
             options: body.options(),
         })
+    }
+
+    /// The options of a raw email are parameters.
+    fn sent_as(format: MailFormat, error: ApiError) -> ApiError {
+        match format {
+            MailFormat::Rfc822 => error.in_query(),
+            MailFormat::Envelope => error,
+        }
     }
 
     /// Checks what depends on the email or the time.
@@ -139,7 +149,9 @@ impl Submission {
             source,
             content_hash,
             own_answer,
-            place: options.place(app.clock.now())?,
+            place: options
+                .place(app.clock.now())
+                .map_err(|error| Self::sent_as(format, error))?,
             mode: options.mode,
             dry_run: options.dry_run,
             force: options.force,
@@ -190,7 +202,8 @@ async fn parse(
         }
         _ => return Err(body::unsupported("message/rfc822 or application/json")),
     };
-    submission.options.check()?;
+    let checked = submission.options.check();
+    checked.map_err(|error| Submission::sent_as(submission.format, error))?;
     Ok(submission)
 }
 

@@ -193,5 +193,5 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 pub(super) fn invalid(pointer: &'static str, detail: &'static str) -> ApiError {
-    ApiError::new(Code::InvalidBody, detail).at(pointer, "INVALID_VALUE", "Invalid value.")
+    ApiError::new(Code::InvalidBody, detail).at(pointer, "INVALID_VALUE", detail)
 }
