@@ -9,6 +9,7 @@ pub mod idempotency_key;
 pub mod idempotent;
 pub mod if_match;
 pub mod json;
+mod mismatch;
 pub mod paged;
 pub mod prefer;
 pub mod query;

@@ -1,7 +1,7 @@
 //! Strict JSON: [`StrictJson`]. Refuses what `serde_json` accepts: repeated keys (it keeps the last), deep nesting, U+0000
 //! (which Postgres cannot store), and unknown fields.
 
-use super::body;
+use super::{body, mismatch::Mismatch};
 use crate::{
     AppState,
     error::{ApiError, Code},
@@ -11,7 +11,6 @@ use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::{Map, Number, Value};
-use serde_path_to_error::{Path, Segment};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -78,37 +77,17 @@ pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
 /// 422 with a pointer to the invalid field.
 pub fn into_type<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let code = if error.inner().to_string().starts_with("unknown field") {
-            "UNKNOWN_FIELD"
-        } else if error.inner().to_string().starts_with("missing field") {
-            "MISSING_FIELD"
-        } else {
-            "INVALID_VALUE"
-        };
-        let detail = match code {
-            "UNKNOWN_FIELD" => "Unknown field.",
-            "MISSING_FIELD" => "A required field is missing.",
-            _ => "Invalid value.",
-        };
+        let mismatch = Mismatch::of(error.path(), &error.inner().to_string());
+        let mut pointer = String::new();
+        for step in &mismatch.steps {
+            push(&mut pointer, step);
+        }
         ApiError::new(
             Code::InvalidBody,
             "A field of the body is invalid. Check the fields in `errors` against /docs.",
         )
-        .at(pointer(error.path()), code, detail)
+        .at(pointer, mismatch.code, mismatch.detail)
     })
-}
-
-fn pointer(path: &Path) -> String {
-    let mut pointer = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => push(&mut pointer, &index.to_string()),
-            Segment::Map { key } => push(&mut pointer, key),
-            Segment::Enum { variant } => push(&mut pointer, variant),
-            Segment::Unknown => {}
-        }
-    }
-    pointer
 }
 
 /// Appends one step to a JSON pointer (RFC 6901). Keys come from the client, so they are cut to keep the response small.
@@ -312,7 +291,8 @@ mod tests {
                 "UNKNOWN_FIELD",
             ),
             (json!({"inner":[],"a/b~":2}), "/a~1b~0", "UNKNOWN_FIELD"),
-            (json!({}), "", "MISSING_FIELD"),
+            (json!({}), "/inner", "MISSING_FIELD"),
+            (json!({"inner":[{}]}), "/inner/0/n", "MISSING_FIELD"),
         ];
         for (value, pointer, code) in cases {
             let refusal = into_type::<Outer>(value).unwrap_err();
