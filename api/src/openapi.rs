@@ -45,6 +45,7 @@ pub fn document(table: &RouteTable) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
+        "servers": [{ "url": "/", "description": "The API that serves this document." }],
         "tags": tags,
         "paths": paths,
         "components": {

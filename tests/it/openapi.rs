@@ -223,7 +223,6 @@ fn body_with_several_forms_says_which_fields_go_together() {
         "NewConnection",
         "NewConnectionSecret",
         "NewBlock",
-        "NewTask",
         "SubmitAction",
         "SubmitDraft",
         "TriageBatchItem",
@@ -234,6 +233,35 @@ fn body_with_several_forms_says_which_fields_go_together() {
             forms.iter().any(|form| form["required"].is_array()),
             "{name}"
         );
+    }
+}
+
+/// Generators of clients read schemas that are objects, a word as part of an `enum`, and no `const` of a boolean.
+#[test]
+fn schema_is_of_a_kind_that_generated_clients_can_read() {
+    walk("", &DOCUMENT, &mut |at, schema| {
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            assert!(field.is_object(), "{at}/{name}: {field}");
+        }
+        if at.ends_with("/content/application/json") {
+            assert!(schema["schema"].is_object(), "{at}: {schema}");
+        }
+        let of_form = at.split('/').rev().nth(1) == Some("properties");
+        for variant in schema["oneOf"].as_array().into_iter().flatten() {
+            let word = variant.get("const").or_else(|| variant.get("enum"));
+            assert!(word.is_none(), "{at}: {variant} is a type of its own");
+        }
+        assert!(!(of_form && schema["const"].is_boolean()), "{at}: {schema}");
+    });
+    assert_eq!(DOCUMENT["servers"][0]["url"], "/");
+    // A client sends a parameter that has a default, and a JSON body has these options as fields.
+    let (_, submit) = operations()
+        .into_iter()
+        .find(|(name, _)| *name == "submit_triage")
+        .unwrap();
+    for option in ["dry_run", "force", "mode", "urgency"] {
+        let schema = &parameter(submit, option).unwrap()["schema"];
+        assert!(schema.get("default").is_none(), "{option}: {schema}");
     }
 }
 
@@ -404,10 +432,17 @@ async fn service_refuses_what_the_document_forbids_and_takes_what_it_allows() {
     }
     let long = format!("/v1/audit?request_id={}", "x".repeat(129));
     let versions = format!("/v1/drafts/{}/versions?before=0", uuid::Uuid::now_v7());
+    let diff = format!("/v1/drafts/{}/diff", uuid::Uuid::now_v7());
     for (forbidden, pointer) in [
         (long.as_str(), "?request_id"),
         ("/v1/audit?request_id=", "?request_id"),
         (&versions, "?before"),
+        ("/v1/tasks?unknown=1", "?unknown"),
+        ("/v1/tasks?limit=many", "?limit"),
+        ("/v1/tasks?limit=1&limit=2", "?limit"),
+        ("/v1/tasks?status=unknown", "?status"),
+        ("/v1/jobs?created_from=2026-11-30", "?created_from"),
+        (&diff, "?from"),
     ] {
         let answer = owner.get(forbidden).await;
         assert_eq!(answer.status, 400, "{forbidden}: {}", answer.text);

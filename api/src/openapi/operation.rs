@@ -131,9 +131,11 @@ fn query_parameters(operation: &Operation, schemas: &mut Schemas) -> Vec<Value> 
         .flatten()
         .map(|(name, field)| {
             let mut field = field.clone();
-            let description = field
-                .as_object_mut()
-                .and_then(|field| field.remove("description"));
+            let description = field.as_object_mut().and_then(|field| {
+                // A generated client sends what has a default, also where the body has these options as fields.
+                field.remove("default");
+                field.remove("description")
+            });
             json!({
                 "name": name,
                 "in": "query",

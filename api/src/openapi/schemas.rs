@@ -3,7 +3,8 @@
 
 use crate::route_table::SchemaOf;
 use schemars::{SchemaGenerator, generate::SchemaSettings};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::{fmt::Write as _, slice};
 
 pub(super) struct Schemas {
     pub(super) requests: SchemaGenerator,
@@ -55,11 +56,13 @@ impl Schemas {
 }
 
 fn tidied(mut schema: Value) -> Value {
+    spell_out(&mut schema);
     tidy(&mut schema);
     schema
 }
 
-/// Removes what the generator adds of Rust: `null` as the default of what may be left out, and the line breaks of comments.
+/// Removes what the generator adds of Rust: `null` as the default of what may be left out, and the line breaks of comments;
+/// and writes what generators of clients cannot read in a form that they can.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
@@ -69,11 +72,55 @@ fn tidy(schema: &mut Value) {
             if let Some(Value::String(text)) = members.get_mut("description") {
                 *text = text.replace('\n', " ");
             }
+            if let Some(Value::Object(properties)) = members.get_mut("properties") {
+                properties.values_mut().for_each(spell_out);
+            }
+            join_words(members);
             members.values_mut().for_each(tidy);
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// Writes the schemas `true` and `false` as objects. `false` marks a field that one form of a body does not take; null there
+/// is the same as nothing.
+fn spell_out(schema: &mut Value) {
+    match schema {
+        Value::Bool(true) => *schema = json!({}),
+        Value::Bool(false) => *schema = json!({ "type": "null" }),
+        _ => {}
+    }
+}
+
+/// Makes one `enum` of words that are described one by one, with the descriptions in its own: a generated client would
+/// take each word for a type, and refuse all but the first.
+fn join_words(members: &mut Map<String, Value>) {
+    let Some(variants) = members.get("oneOf").and_then(Value::as_array) else {
+        return;
+    };
+    let mut words = Vec::new();
+    let mut text = members
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    for variant in variants {
+        let of_variant: &[Value] = match (variant.get("const"), variant.get("enum")) {
+            (Some(word @ Value::String(_)), _) => slice::from_ref(word),
+            (None, Some(Value::Array(words))) => words,
+            _ => return,
+        };
+        if let (Some(described), [Value::String(word)]) = (variant.get("description"), of_variant) {
+            let described = described.as_str().unwrap_or_default().replace('\n', " ");
+            let _ = write!(text, " `{word}`: {described}");
+        }
+        words.extend_from_slice(of_variant);
+    }
+    members.remove("oneOf");
+    members.insert("type".to_owned(), "string".into());
+    members.insert("enum".to_owned(), words.into());
+    members.insert("description".to_owned(), text.trim_start().into());
 }
 
 /// The same schema for a value that is there: an optional parameter is left out, not null.
@@ -96,7 +143,6 @@ pub(super) fn without_null(mut schema: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn null_is_taken_out_of_a_schema() {
@@ -117,6 +163,33 @@ mod tests {
             tidied(schema),
             json!({ "properties": { "a": { "description": "one two" }, "b": { "default": 1 } } })
         );
+    }
+
+    #[test]
+    fn schema_is_an_object_also_where_it_takes_anything_or_nothing() {
+        let schema = json!({ "properties": { "properties": true }, "oneOf": [{ "properties": { "a": false } }] });
+        assert_eq!(
+            tidied(schema),
+            json!({ "properties": { "properties": {} }, "oneOf": [{ "properties": { "a": { "type": "null" } } }] })
+        );
+        assert_eq!(tidied(json!(true)), json!({}));
+    }
+
+    #[test]
+    fn words_that_are_described_one_by_one_are_one_enum() {
+        let schema = json!({
+            "description": "A state.",
+            "oneOf": [
+                { "type": "string", "enum": ["a", "b"] },
+                { "type": "string", "const": "c", "description": "The\nlast." },
+            ],
+        });
+        assert_eq!(
+            tidied(schema),
+            json!({ "type": "string", "enum": ["a", "b", "c"], "description": "A state. `c`: The last." })
+        );
+        let forms = json!({ "oneOf": [{ "required": ["a"] }, { "required": ["b"] }] });
+        assert_eq!(tidied(forms.clone()), forms);
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn form(form: &Value) -> String {
     let mut forbidden = Vec::new();
     for (name, field) in properties.into_iter().flatten() {
         let name = escape(name);
-        if field == &Value::Bool(false) {
+        if field["type"] == "null" {
             forbidden.push(format!("<code>{name}</code>"));
         } else if field.get("const").is_some() || field.get("enum").is_some() {
             parts.push(format!("<code>{name}</code> = {}", type_of(field)));
@@ -167,7 +167,7 @@ mod tests {
         let html = fields(&json!({
             "properties": { "a": { "type": "string" }, "b": { "type": "string" } },
             "required": ["a"],
-            "oneOf": [{ "required": ["a"], "properties": { "b": false } }, { "required": ["b"] }],
+            "oneOf": [{ "required": ["a"], "properties": { "b": { "type": "null" } } }, { "required": ["b"] }],
         }));
         assert!(
             html.contains("<code>a</code> <em>required</em><td>string"),

@@ -19,7 +19,6 @@ pub struct SuccessResponse {
 /// A header that a response carries beside those that every response has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ResponseHeader {
-    Allow,
     ClearSiteData,
     ClientRequestId,
     ContentLocation,
@@ -33,8 +32,7 @@ pub enum ResponseHeader {
 }
 
 impl ResponseHeader {
-    pub const ALL: [Self; 11] = [
-        Self::Allow,
+    pub const ALL: [Self; 10] = [
         Self::ClearSiteData,
         Self::ClientRequestId,
         Self::ContentLocation,
@@ -49,7 +47,6 @@ impl ResponseHeader {
 
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Allow => "Allow",
             Self::ClearSiteData => "Clear-Site-Data",
             Self::ClientRequestId => "X-Client-Request-Id",
             Self::ContentLocation => "Content-Location",
@@ -65,7 +62,6 @@ impl ResponseHeader {
 
     pub const fn description(self) -> &'static str {
         match self {
-            Self::Allow => "The methods that this path offers.",
             Self::ClearSiteData => "Tells a browser to drop what it stored for the last user.",
             Self::ClientRequestId => {
                 "Your own `X-Request-Id`, if it was 1 to 128 printable ASCII characters. Kept beside ours in logs, jobs and \
@@ -76,7 +72,7 @@ impl ResponseHeader {
             Self::IdempotentReplayed => {
                 "`true` if this is the stored response to an earlier request with the same key."
             }
-            Self::Location => "Path of the job. Poll it.",
+            Self::Location => "Path of what was created; of a job, to poll it.",
             Self::PreferenceApplied => "The wait that was applied, if `Prefer: wait=N` was sent.",
             Self::RequestId => {
                 "Names this request in logs, jobs and the audit log. Ours, and unique."
@@ -105,8 +101,7 @@ impl ResponseHeader {
             Self::PreferenceApplied => json!({ "type": "string", "pattern": "^wait=[0-9]+$" }),
             Self::RequestId => json!({ "type": "string", "format": "uuid" }),
             Self::RetryAfter => json!({ "type": "integer", "minimum": 1 }),
-            Self::Allow
-            | Self::ClearSiteData
+            Self::ClearSiteData
             | Self::ContentLocation
             | Self::Location
             | Self::WwwAuthenticate => json!({ "type": "string" }),

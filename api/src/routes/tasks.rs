@@ -90,11 +90,7 @@ pub(super) struct TaskBody {
 #[serde(deny_unknown_fields)]
 #[schemars(
     rename = "NewTask",
-    extend("oneOf" = [
-        { "required": ["project_id"], "properties": { "project": false } },
-        { "required": ["project"], "properties": { "project_id": false } },
-        { "properties": { "project_id": false, "project": false } },
-    ])
+    extend("not" = { "required": ["project_id", "project"] })
 )]
 pub(super) struct NewTaskBody {
     #[schemars(length(min = 1, max = 200))]

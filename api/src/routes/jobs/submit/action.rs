@@ -58,7 +58,7 @@ pub(super) fn route() -> Route {
         { "required": ["actions"], "properties": { "approval_id": false, "version": false } },
         {
             "required": ["approval_id", "version"],
-            "properties": { "actions": false, "dry_run": { "const": false } },
+            "properties": { "actions": false, "dry_run": { "type": "boolean", "not": { "const": true } } },
         },
     ])
 )]
@@ -75,7 +75,7 @@ pub(super) struct ActionBody {
     #[serde(default)]
     #[schemars(with = "i32", range(min = 1))]
     version: Option<i32>,
-    /// Reports what would happen, without effects.
+    /// Reports what would happen, without effects. Only with `actions`.
     #[serde(default)]
     dry_run: bool,
     /// Whether a failed action stops the later ones; `stop` by default.

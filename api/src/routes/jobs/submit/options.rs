@@ -36,7 +36,7 @@ pub(super) enum OnDuplicate {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Options {
-    /// Whether rules, the model or both decide.
+    /// Whether rules, the model or both decide; both by default.
     pub(super) mode: Mode,
     /// Decides and writes nothing but the job's output.
     pub(super) dry_run: bool,
