@@ -10,6 +10,7 @@ use crate::{
     error::{ApiError, Code},
     route_table::{Access, Operation},
 };
+use base::telemetry::chain;
 use jobs::{
     commands::sessions::record_denial,
     domain::session::{Caller, Origin, Scope, Session},
@@ -58,7 +59,11 @@ pub async fn record(
     let (name, code) = (operation.name, error.code().as_str());
     let recorded = record_denial(&app.pool, &app.denials, session, name, scope, code, origin).await;
     if let Err(error) = recorded {
-        tracing::error!(%error, operation = name, "could not write a denial to the audit log");
+        tracing::error!(
+            error = chain(&error),
+            operation = name,
+            "could not write a denial to the audit log"
+        );
     }
 }
 

@@ -103,6 +103,18 @@ pub enum AdminCommand {
     },
 }
 
+impl AdminCommand {
+    /// Whether only the role that owns the tables can run the command.
+    pub const fn needs_owner(&self) -> bool {
+        matches!(
+            self,
+            Self::Grant { .. }
+                | Self::User(UserCommand::Erase { .. })
+                | Self::Tenant(TenantCommand::Erase { .. })
+        )
+    }
+}
+
 /// The longest statement of a command: it deletes or reads what one person or tenant has.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -125,31 +137,43 @@ pub async fn run(command: AdminCommand, mut env: Env) -> anyhow::Result<()> {
     let database = env.finish(database)?;
     telemetry::init(&log).context("could not start logging")?;
     let pool = db::connect(&database).await?;
-    jobs::schema::check_schema(&pool).await?;
+    let done = execute(&pool, command, operators.as_ref(), keys.as_ref()).await;
+    // A connection that is cut off at the end of the process is logged as a failure of the database.
+    pool.close().await;
+    done
+}
+
+async fn execute(
+    pool: &PgPool,
+    command: AdminCommand,
+    operators: Option<&TenantSlug>,
+    keys: Option<&KeyRing>,
+) -> anyhow::Result<()> {
+    jobs::schema::check_schema(pool).await?;
     match command {
         AdminCommand::Bootstrap {
             tenant,
             email,
             json,
-        } => invite_owner(&pool, &tenant, &email, json).await,
-        AdminCommand::Audit(command) => audit::run(&pool, command).await,
+        } => invite_owner(pool, &tenant, &email, json).await,
+        AdminCommand::Audit(command) => audit::run(pool, command).await,
         AdminCommand::Reseal => {
-            let operator = operator(&pool, operators.as_ref()).await?;
-            connections::reseal_all(&pool, keys.as_ref(), operator).await
+            let operator = operator(pool, operators).await?;
+            connections::reseal_all(pool, keys, operator).await
         }
-        AdminCommand::Connections(command) => connections::run(&pool, keys.as_ref(), command).await,
-        AdminCommand::User(command) => users::run(&pool, command).await,
-        AdminCommand::IdentityProvider(command) => identity_provider::run(&pool, command).await,
-        AdminCommand::Tenant(command) => tenants::run(&pool, command).await,
-        AdminCommand::Keys(command) => keys::run(&pool, command).await,
+        AdminCommand::Connections(command) => connections::run(pool, keys, command).await,
+        AdminCommand::User(command) => users::run(pool, command).await,
+        AdminCommand::IdentityProvider(command) => identity_provider::run(pool, command).await,
+        AdminCommand::Tenant(command) => tenants::run(pool, command).await,
+        AdminCommand::Keys(command) => keys::run(pool, command).await,
         AdminCommand::RevokeSessions { tenant, email } => {
-            revoke_sessions(&pool, &tenant, &email).await
+            revoke_sessions(pool, &tenant, &email).await
         }
-        AdminCommand::Queue(command) => queues::run(&pool, operators.as_ref(), command).await,
-        AdminCommand::Workers => workers::list(&pool).await,
-        AdminCommand::Limits(command) => limits::run(&pool, operators.as_ref(), command).await,
+        AdminCommand::Queue(command) => queues::run(pool, operators, command).await,
+        AdminCommand::Workers => workers::list(pool).await,
+        AdminCommand::Limits(command) => limits::run(pool, operators, command).await,
         AdminCommand::Grant { role } => {
-            grant(&pool, &role).await?;
+            grant(pool, &role).await?;
             print(&format!(
                 "{role} may read and write; in the audit log it may only read and add"
             ))

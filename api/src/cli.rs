@@ -37,6 +37,17 @@ enum Command {
     Openapi,
 }
 
+impl Cli {
+    /// Whether only the role that owns the tables can run the command.
+    pub const fn needs_owner(&self) -> bool {
+        match &self.command {
+            Command::Migrate => true,
+            Command::Admin(command) => command.needs_owner(),
+            Command::Serve | Command::Openapi => false,
+        }
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! `postroom-api`: parses the command line and runs the command.
 
 use api::cli::{self, Cli};
-use base::db;
+use base::{db, telemetry::chain};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -11,12 +11,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match cli::run(Cli::parse()).await {
+    let cli = Cli::parse();
+    let needs_owner = cli.needs_owner();
+    match cli::run(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Logging may not have started, or a person is at a terminal: print the chain of causes.
-            eprintln!("postroom-api: {error:#}");
-            if let Some(advice) = db::advice(error.as_ref()) {
+            eprintln!("postroom-api: {}", chain(error.as_ref()));
+            if let Some(advice) = db::advice(error.as_ref(), needs_owner) {
                 eprintln!("{advice}");
             }
             ExitCode::FAILURE

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub struct Failure(pub String);
 
 impl Failure {
-    pub(crate) fn from_error(error: &dyn std::error::Error) -> Self {
+    pub(crate) fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
         Self(base::telemetry::chain(error))
     }
 

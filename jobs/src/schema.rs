@@ -5,7 +5,7 @@ mod transactions;
 
 pub use transactions::report_transactions;
 
-use base::db::Unavailability;
+use base::{db::Unavailability, telemetry::chain};
 use sqlx::{
     Connection, Executor, PgConnection, PgPool,
     migrate::{Migrate, Migrator},
@@ -64,7 +64,10 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
     let migrated = loop {
         match migrate_in_transaction(&mut connection).await {
             Err(error) if is_lock_timeout(&error) && started.elapsed() < LOCK_WAIT => {
-                tracing::warn!(%error, "a table that a migration changes is in use; trying again");
+                tracing::warn!(
+                    error = chain(&error),
+                    "a table that a migration changes is in use; trying again"
+                );
                 sleep(PAUSE).await;
             }
             ended => break ended.map_err(MigrateError::Migrate),

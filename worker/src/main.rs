@@ -1,7 +1,11 @@
 //! `postroom-worker`: reads its configuration and runs until it is stopped.
 
 use anyhow::Context;
-use base::{db, env::Env, telemetry};
+use base::{
+    db,
+    env::Env,
+    telemetry::{self, chain},
+};
 use std::process::ExitCode;
 use worker::{config::WorkerConfig, run::run};
 
@@ -15,8 +19,8 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Logging may not have started yet, so that the cause chain goes to stderr.
-            eprintln!("postroom-worker: {error:#}");
-            if let Some(advice) = db::advice(error.as_ref()) {
+            eprintln!("postroom-worker: {}", chain(error.as_ref()));
+            if let Some(advice) = db::advice(error.as_ref(), false) {
                 eprintln!("{advice}");
             }
             ExitCode::FAILURE

@@ -85,14 +85,51 @@ pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Formats an error with its causes, `outer: middle: root`.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+/// Formats an error with its causes, `outer: middle: root`, each once: errors of sqlx quote their cause, and have it too.
+///
+/// An error of the database ends with its SQLSTATE, by which the runbook goes on, and without the line of Postgres' own source
+/// code, which sqlx appends.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = error.to_string();
+    if let Some(sqlx::Error::Database(error)) = error.downcast_ref() {
+        let code = error.code().unwrap_or_default();
+        return format!(
+            "the database answered: {} (SQLSTATE {code})",
+            error.message()
+        );
     }
-    text
+    let Some(cause) = error.source() else {
+        return text;
+    };
+    let own = text.strip_suffix(&cause.to_string());
+    let own = own.map_or(&*text, |own| own.trim_end_matches([':', ' ']));
+    match own {
+        "" => chain(cause),
+        own => format!("{own}: {}", chain(cause)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("could not read the users")]
+    struct Outer(#[source] sqlx::Error);
+
+    #[test]
+    fn chain_has_each_cause_once() {
+        let refused = || io::Error::other("connection refused");
+        assert_eq!(
+            chain(&Outer(sqlx::Error::Io(refused()))),
+            "could not read the users: error communicating with database: connection refused"
+        );
+        assert_eq!(chain(&refused()), "connection refused");
+        let migration = sqlx::migrate::MigrateError::Execute(sqlx::Error::Io(refused()));
+        assert_eq!(
+            chain(&migration),
+            "while executing migrations: error communicating with database: connection refused"
+        );
+    }
 }

@@ -198,6 +198,18 @@ async fn role_without_rights_is_refused_at_the_start_with_what_to_do() {
         );
         assert!(said.contains("postroom-api admin grant --role"), "{said}");
     }
+    // No grant lets another role than the owner migrate.
+    let migrate = Process::spawn("postroom-api", &["migrate"], &[("DATABASE_URL", &url)]);
+    let said = migrate.ended().await.stderr;
+    assert!(
+        said.contains("(SQLSTATE 42501)") && said.contains("as the role that owns the tables"),
+        "{said}"
+    );
+    assert_eq!(said.matches("permission denied").count(), 1, "{said}");
+    assert!(
+        !said.contains("admin grant") && !said.contains("at line"),
+        "{said}"
+    );
     db.execute(&format!("drop role {}", address.user)).await;
 }
 

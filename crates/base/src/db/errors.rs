@@ -108,7 +108,8 @@ impl fmt::Display for Unavailability {
 }
 
 /// Says what to do about an error that ended a command or a start, where a database error among its causes tells.
-pub fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
+/// `needs_owner`: the command is for the role that owns the tables, and no grant lets another run it.
+pub fn advice(error: &(dyn Error + 'static), needs_owner: bool) -> Option<&'static str> {
     let mut causes = iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
         (*error).source()
     });
@@ -116,9 +117,11 @@ pub fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
         let error = cause.downcast_ref::<sqlx::Error>();
         error.and_then(Unavailability::of) == Some(Unavailability::MissingRight)
     });
-    lacks_right.then_some(
-        "Run `postroom-api admin grant --role ROLE` as the owner of the tables; ROLE is the user in DATABASE_URL.",
-    )
+    lacks_right.then_some(if needs_owner {
+        "Run this command as the role that owns the tables: set DATABASE_URL to its address."
+    } else {
+        "Run `postroom-api admin grant --role ROLE` as the owner of the tables; ROLE is the user in DATABASE_URL."
+    })
 }
 
 /// Whether a value was too long for an index, and stays so. The code is that of limits of the whole server too.

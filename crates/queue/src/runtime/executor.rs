@@ -163,7 +163,10 @@ async fn resume_parent(engine: &Engine, job: &Job) {
         Ok(Some(queue)) => engine.notifier.job_available(&queue),
         Ok(None) => {}
         Err(error) => {
-            tracing::warn!(%error, "could not resume the parent job; the next poll does");
+            tracing::warn!(
+                error = chain(&error),
+                "could not resume the parent job; the next poll does"
+            );
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     Lease,
     run::progress::{self, InvalidProgress, Progress},
 };
+use base::telemetry::chain;
 use sqlx::PgPool;
 use std::{
     sync::{Arc, OnceLock},
@@ -93,7 +94,7 @@ async fn write(
                 return;
             }
             Err(error) => {
-                tracing::warn!(%error, "could not write progress; retrying");
+                tracing::warn!(error = chain(&error), "could not write progress; retrying");
                 unwritten.mark_changed();
             }
         }

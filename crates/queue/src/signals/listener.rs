@@ -8,6 +8,7 @@ use super::notifier::CHANNEL;
 use base::{
     JobId,
     db::{PoolConfig, Route},
+    telemetry::chain,
 };
 use sqlx::{Executor, postgres::PgListener};
 use std::{
@@ -130,7 +131,7 @@ async fn listen_loop(route: Route, listener: Listener, stop: CancellationToken) 
                 listener.alive.store(false, Ordering::Relaxed);
                 match ended {
                     Ok(()) => tracing::warn!("LISTEN connection is down: it receives no notifications; reconnecting"),
-                    Err(error) => tracing::warn!(%error, "LISTEN connection failed; reconnecting"),
+                    Err(error) => tracing::warn!(error = chain(&error), "LISTEN connection failed; reconnecting"),
                 }
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A lost notification costs a poll interval, never a job: every receiver also polls.
 
-use base::JobId;
+use base::{JobId, telemetry::chain};
 use sqlx::PgPool;
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -100,7 +100,11 @@ async fn send_loop(
         received.drain(..).for_each(|message| pending.add(message));
         let payloads = pending.take();
         if let Err(error) = notify(&pool, &payloads).await {
-            tracing::warn!(%error, signals = payloads.len(), "could not notify listeners; they notice at their next poll");
+            tracing::warn!(
+                error = chain(&error),
+                signals = payloads.len(),
+                "could not notify listeners; they notice at their next poll"
+            );
         }
         tokio::select! {
             () = tokio::time::sleep(THROTTLE) => {}

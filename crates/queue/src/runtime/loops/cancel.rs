@@ -2,6 +2,7 @@
 
 use crate::runtime::engine::Engine;
 use crate::{run::cancel, signals::listener::Signal};
+use base::telemetry::chain;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::broadcast::error::RecvError,
@@ -37,7 +38,10 @@ async fn poll(engine: &Engine) {
     match cancel::requested(&engine.queue_pool, engine.worker).await {
         Ok(jobs) => jobs.into_iter().for_each(|job| engine.leases.cancel(job)),
         Err(error) => {
-            tracing::warn!(%error, "could not read cancel requests; retrying");
+            tracing::warn!(
+                error = chain(&error),
+                "could not read cancel requests; retrying"
+            );
         }
     }
 }

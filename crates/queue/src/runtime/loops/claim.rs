@@ -69,7 +69,12 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
             }
             Err(error) => {
                 count("error");
-                tracing::warn!(%error, queue, retry_ms = millis(retry), "could not claim jobs; retrying");
+                tracing::warn!(
+                    error = chain(&error),
+                    queue,
+                    retry_ms = millis(retry),
+                    "could not claim jobs; retrying"
+                );
                 drop(slots);
                 tokio::select! {
                     () = engine.stopping.cancelled() => return,

@@ -48,7 +48,10 @@ pub(super) async fn run(engine: Arc<Engine>) {
         let elected = match duties::claim_due(&engine.queue_pool, engine.worker, &idle).await {
             Ok(elected) => elected,
             Err(error) => {
-                tracing::warn!(%error, "could not claim maintenance duties; retrying");
+                tracing::warn!(
+                    error = chain(&error),
+                    "could not claim maintenance duties; retrying"
+                );
                 continue;
             }
         };
@@ -89,7 +92,11 @@ async fn succeeds(duty: &dyn Duty, context: &DutyContext) -> bool {
     let started = Instant::now();
     let done = timeout(DUTY_TIMEOUT, duty.run(context)).await;
     if let Err(error) = duty.rest(context, started.elapsed()).await {
-        tracing::warn!(%error, duty = duty.name(), "could not postpone a maintenance duty");
+        tracing::warn!(
+            error = chain(&error),
+            duty = duty.name(),
+            "could not postpone a maintenance duty"
+        );
     }
     match done {
         Ok(Ok(())) => return true,

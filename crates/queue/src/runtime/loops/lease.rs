@@ -6,6 +6,7 @@
 
 use crate::lease;
 use crate::runtime::engine::Engine;
+use base::telemetry::chain;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
@@ -53,7 +54,11 @@ async fn renew(engine: &Engine, ending_within: Duration) {
     match timeout(length / 3, lease::renew(&engine.queue_pool, &held, length)).await {
         Ok(Ok(kept)) => engine.leases.renewed(&held, &kept, sent_at, length),
         Ok(Err(error)) => {
-            tracing::warn!(%error, leases = held.len(), "could not renew leases; retrying");
+            tracing::warn!(
+                error = chain(&error),
+                leases = held.len(),
+                "could not renew leases; retrying"
+            );
         }
         Err(_) => tracing::warn!(leases = held.len(), "renewing leases timed out; retrying"),
     }

@@ -11,7 +11,7 @@ use crate::{
     },
     signals::listener::Signal,
 };
-use base::db::is_statement_timeout;
+use base::{db::is_statement_timeout, telemetry::chain};
 use chrono::{DateTime, Utc};
 use rand::RngExt;
 use std::{
@@ -121,7 +121,10 @@ impl LeaseWatch {
                 return None;
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "could not scan for expired leases; retrying"),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "could not scan for expired leases; retrying"
+            ),
         }
         Some(scan.due_in().max(MIN_INTERVAL))
     }
@@ -149,7 +152,7 @@ async fn poll_once(
     let found = match poll(&engine.queue_pool, &queues, duties, interval, watch.window).await {
         Ok(found) => found,
         Err(error) => {
-            tracing::warn!(%error, "could not poll the queue; retrying");
+            tracing::warn!(error = chain(&error), "could not poll the queue; retrying");
             engine.database.polled(Err(&error));
             if is_statement_timeout(&error) {
                 watch.timed_out(lease);
