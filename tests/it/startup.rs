@@ -227,6 +227,30 @@ async fn retention_that_was_meant_in_days_is_refused() {
 }
 
 #[tokio::test]
+async fn address_of_another_database_system_is_refused() {
+    for binary in ["postroom-api", "postroom-worker"] {
+        let said = refused(binary, &complete(binary, "mysql://u@127.0.0.1:1/postroom")).await;
+        assert!(
+            said.contains("DATABASE_URL: is not a Postgres connection URL"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn unknown_parameter_of_the_address_is_named_and_its_value_is_not_logged() {
+    let db = TestDb::new().await;
+    let url = db.url();
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{separator}passwrd={SECRET}");
+    let ended = Process::spawn("postroom-api", &["migrate"], &[("DATABASE_URL", &url)]);
+    let ended = ended.ended().await;
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(ended.stderr.contains("passwrd"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn pool_of_one_connection_is_refused() {
     // Some acts hold one connection and need a second: they would wait for each other.
     for binary in ["postroom-api", "postroom-worker"] {

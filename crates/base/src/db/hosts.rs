@@ -7,6 +7,28 @@ use sqlx::postgres::PgConnectOptions;
 use std::{fmt, str::FromStr};
 
 const DEFAULT_PORT: u16 = 5432;
+/// The parameters that sqlx reads, beside `options[…]`. It logs any other with its value, and that may be a mistyped password.
+const PARAMETERS: [&str; 19] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+    "target_session_attrs",
+];
 
 /// A server's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +120,9 @@ struct Parts {
 impl Parts {
     fn of(url: &str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
+        if !matches!(scheme, "postgres" | "postgresql") {
+            return None;
+        }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (user, hosts) = match authority.rsplit_once('@') {
@@ -111,6 +136,12 @@ impl Parts {
                 Some(("target_session_attrs", value)) => session = Some(value.to_owned()),
                 Some(("host", value)) if value.contains(',') => names = Some(value.to_owned()),
                 Some(("port", value)) => ports = Some(value),
+                Some((name, _)) if !is_known(name) => {
+                    tracing::warn!(
+                        parameter = name,
+                        "the database URL has an unknown parameter, which is ignored"
+                    );
+                }
                 _ => kept.push(pair.to_owned()),
             }
         }
@@ -144,6 +175,13 @@ impl Parts {
         };
         format!("{}{host}{}{query}", self.start, self.path)
     }
+}
+
+fn is_known(parameter: &str) -> bool {
+    PARAMETERS.contains(&parameter)
+        || ["options[", "options%5B", "options%5b"]
+            .iter()
+            .any(|start| parameter.starts_with(start))
 }
 
 /// Parses a list of hosts, each with a port of its own or the port at its place in `ports`; one port there is for all, as in
@@ -226,6 +264,16 @@ mod tests {
     }
 
     #[test]
+    fn unknown_parameters_are_left_out() {
+        let url = "postgres://app@db/db?passwrd=hunter2&sslmode=disable&options%5Bwork_mem%5D=8MB";
+        let parts = Parts::of(url).unwrap();
+        assert_eq!(
+            parts.url_of_first(),
+            "postgres://app@db/db?sslmode=disable&options%5Bwork_mem%5D=8MB"
+        );
+    }
+
+    #[test]
     fn session_must_be_able_to_write() {
         let target = |attribute| {
             Target::parse(&format!(
@@ -239,6 +287,8 @@ mod tests {
         assert!(refused.contains("target_session_attrs"), "{refused}");
         for bad in [
             "a,b",
+            "mysql://u@a/db",
+            "https://a/db",
             "postgres://u@a:x,b/db",
             "postgres://u@a,,b/db",
             "postgres://u@a,b,c/db?port=5433,5434",
