@@ -227,6 +227,24 @@ async fn retention_that_was_meant_in_days_is_refused() {
 }
 
 #[tokio::test]
+async fn worker_answers_help_and_version_and_refuses_arguments() {
+    for (arg, status, says) in [
+        ("--help", 0, "DATABASE_URL"),
+        ("--version", 0, env!("CARGO_PKG_VERSION")),
+        ("--slots=4", 2, "unexpected argument"),
+    ] {
+        // With a complete configuration: an ignored argument would start a worker.
+        let variables = complete("postroom-worker", "postgres://u@127.0.0.1:1/postroom");
+        let ended = Process::spawn("postroom-worker", &[arg], &variables)
+            .ended()
+            .await;
+        assert_eq!(ended.status.code(), Some(status), "{arg}: {}", ended.stderr);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains(says), "{arg}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn address_of_another_database_system_is_refused() {
     for binary in ["postroom-api", "postroom-worker"] {
         let said = refused(binary, &complete(binary, "mysql://u@127.0.0.1:1/postroom")).await;

@@ -6,6 +6,7 @@ use base::{
     env::Env,
     telemetry::{self, chain},
 };
+use clap::Parser;
 use std::process::ExitCode;
 use worker::{config::WorkerConfig, run::run};
 
@@ -13,8 +14,17 @@ use worker::{config::WorkerConfig, run::run};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The worker of Postroom: claims jobs and runs them until SIGTERM.
+///
+/// It takes no arguments. Environment variables configure it: `DATABASE_URL`, a model (`LLM_PROVIDER`, `LLM_MODEL`,
+/// `LLM_API_KEY`) and those of docs/configuration.md.
+#[derive(Parser)]
+#[command(name = "postroom-worker", version)]
+struct Cli {}
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    Cli::parse();
     match start().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
