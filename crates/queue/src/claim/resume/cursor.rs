@@ -27,8 +27,9 @@ pub struct ScanCursor {
     /// When the next claim scans from the start; `None` is now. Only such a scan finds jobs that were handed back or
     /// committed late, more urgent ones, and those of other tenants.
     start_scan_due: Option<Instant>,
-    /// Slow scans from the start in a row. Starts at 1, so that the first scan runs with a timeout.
-    slow_scans: u8,
+    /// Slow scans from the start in a row; `None` before the first, which runs with a timeout. That one alone proves nothing:
+    /// it may have been slow because the database was cold.
+    slow_scans: Option<u8>,
     pub(super) table_scan: TableScan,
     /// The last claim took missed rows, so the next one continues from the cursor.
     pub(super) took_missed_rows: bool,
@@ -39,7 +40,7 @@ impl Default for ScanCursor {
         Self {
             reached: BTreeMap::new(),
             start_scan_due: None,
-            slow_scans: 1,
+            slow_scans: None,
             table_scan: TableScan::default(),
             took_missed_rows: false,
         }
@@ -104,24 +105,24 @@ impl ScanCursor {
 
     /// Whether the last scan from the start was cheap, so that the next one needs no timeout.
     pub(super) const fn was_cheap(&self) -> bool {
-        self.slow_scans == 0
+        matches!(self.slow_scans, Some(0))
     }
 
     /// Records a scan from the start and when the next one is due: the longer it took, the later.
     pub(super) fn scanned_from_start(&mut self, took: Duration, timed_out: bool) {
         self.start_scan_due = Some(Instant::now() + rest(took));
         if timed_out {
-            self.slow_scans = SLOW_SCANS;
+            self.slow_scans = Some(SLOW_SCANS);
         } else if !is_cheap(took) {
-            self.slow_scans = self.slow_scans.saturating_add(1);
+            self.slow_scans = Some(self.slow_scans.unwrap_or(0).saturating_add(1));
         } else {
-            self.slow_scans = 0;
+            self.slow_scans = Some(0);
             self.table_scan = TableScan::default();
         }
     }
 
     pub(super) const fn is_vacuum_blocked(&self) -> bool {
-        self.slow_scans >= SLOW_SCANS
+        matches!(self.slow_scans, Some(SLOW_SCANS..))
     }
 
     /// Returns when the claim loop must claim again by itself, because an empty claim did not scan everything; `None` if
@@ -135,4 +136,24 @@ impl ScanCursor {
 
 fn position(job: &Job) -> Position {
     (job.run_at, job.lease.job)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vacuum_is_not_blocked_because_the_first_scan_was_slow() {
+        let slow = Duration::from_millis(120);
+        let mut cursor = ScanCursor::default();
+        assert!(!cursor.was_cheap(), "the first scan has a timeout");
+        cursor.scanned_from_start(slow, false);
+        assert!(!cursor.is_vacuum_blocked());
+        cursor.scanned_from_start(slow, false);
+        assert!(cursor.is_vacuum_blocked());
+        cursor.scanned_from_start(Duration::from_millis(1), false);
+        assert!(cursor.was_cheap() && !cursor.is_vacuum_blocked());
+        cursor.scanned_from_start(slow, true);
+        assert!(cursor.is_vacuum_blocked());
+    }
 }
