@@ -19,7 +19,6 @@ use jobs::{domain::draft::Confidence, store::llm_checkpoints};
 use queue::view::replay::{StoredJob, find};
 use sqlx::PgPool;
 use std::path::{Path, PathBuf};
-use uuid::Uuid;
 use worker::{
     config::RECORD,
     handlers::ask::{RecordedAnswer, ReplayedAnswer, ReplayedStep},
@@ -31,7 +30,7 @@ use worker::{
 pub struct ReplayArgs {
     /// The job's id.
     #[arg(value_name = "JOB")]
-    job: Uuid,
+    job: JobId,
     /// Where its exchanges were recorded, the worker's folder if not given. Without recorded ones, the answers that the
     /// database keeps until a job ends are used.
     #[arg(long, value_name = "DIR")]
@@ -50,7 +49,7 @@ pub enum CommandError {
     #[error("could not read the job")]
     Read(#[from] sqlx::Error),
     #[error("no job has the id {0}")]
-    UnknownJob(Uuid),
+    UnknownJob(JobId),
     #[error("could not read the recorded exchanges")]
     Recorded(#[from] RecordingError),
     #[error(
@@ -81,7 +80,7 @@ pub async fn run(args: ReplayArgs) -> Result<u8, CommandError> {
     };
     let pool = db::connect(&PoolConfig::new(url, "postroom-dev")).await?;
     let mut conn = pool.acquire().await?;
-    let stored = find(&mut conn, JobId(args.job)).await?;
+    let stored = find(&mut conn, args.job).await?;
     drop(conn);
     let stored = stored.ok_or(CommandError::UnknownJob(args.job))?;
     let answers = answers(&pool, folder.as_deref(), &stored).await?;

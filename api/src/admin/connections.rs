@@ -60,10 +60,14 @@ pub(super) async fn reseal_all(
             format!("{id} ({connections} connection(s), {factors} second factor(s))")
         })
         .collect();
-    print(&format!(
-        "{} secret(s) sealed anew; needed from now on: {}",
-        done.sealed,
+    let needed = if needed.is_empty() {
+        "no key, because nothing is sealed".to_owned()
+    } else {
         needed.join(", ")
+    };
+    print(&format!(
+        "{} secret(s) sealed anew; needed from now on: {needed}",
+        done.sealed
     ))?;
     for left in &done.unopened {
         print(&format!("{} does not open: {}", left.row, left.source))?;

@@ -32,14 +32,14 @@ pub enum KeyCommand {
         /// What it is for.
         #[arg(long)]
         name: String,
-        /// What it may do, such as `jobs:write`; repeat it for more.
-        #[arg(long = "scope", required = true, value_parser = scope)]
+        /// What it may do, such as `jobs:write`; repeat it for more. docs/access.md lists the scopes.
+        #[arg(long = "scope", value_name = "SCOPE", required = true, value_parser = scope)]
         scopes: Vec<KeyScope>,
-        /// When it expires, in days from now; never by default.
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LIFETIME_DAYS)))]
+        /// When it expires, in days from now, 1 to 365; never by default.
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LIFETIME_DAYS)))]
         expires_in_days: Option<u32>,
         /// An address range that it may be used from, in CIDR notation; repeat it for more.
-        #[arg(long = "address-range")]
+        #[arg(long = "address-range", value_name = "RANGE")]
         ranges: Vec<AddressRange>,
     },
     /// List the API keys of a tenant that are not revoked, newest first.
@@ -54,9 +54,9 @@ pub enum KeyCommand {
         #[arg(long)]
         tenant: TenantSlug,
         /// The key's id, as `list` prints it.
-        id: uuid::Uuid,
-        /// How long the old token stays valid.
-        #[arg(long, default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(0..=604_800))]
+        id: ApiKeyId,
+        /// How long the old token stays valid, at most a week (604800).
+        #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(0..=604_800))]
         grace_seconds: u32,
     },
     /// Revoke a key.
@@ -65,7 +65,7 @@ pub enum KeyCommand {
         #[arg(long)]
         tenant: TenantSlug,
         /// The key's id, as `list` prints it.
-        id: uuid::Uuid,
+        id: ApiKeyId,
     },
 }
 
@@ -104,13 +104,13 @@ pub(super) async fn run(pool: &PgPool, command: KeyCommand) -> anyhow::Result<()
         } => {
             let grace = Duration::from_secs(grace_seconds.into()).min(MAX_ROTATION_GRACE);
             let actor = shell(pool, &tenant).await?;
-            let issued = rotate_key(pool, actor, ApiKeyId(id), grace).await?;
+            let issued = rotate_key(pool, actor, id, grace).await?;
             print_token("Rotated", &issued)
         }
         KeyCommand::Revoke { tenant, id } => {
             let actor = shell(pool, &tenant).await?;
             announced(pool, async |notifier| {
-                revoke_key(pool, notifier, actor, ApiKeyId(id)).await
+                revoke_key(pool, notifier, actor, id).await
             })
             .await?;
             print(&format!("key {id} is revoked"))

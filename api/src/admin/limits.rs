@@ -23,7 +23,7 @@ pub enum LimitCommand {
         scope: Scope,
         /// A queue, a kind, a tenant's short name, or `*` for each tenant without a limit of its own.
         name: String,
-        /// The most jobs that may run at once.
+        /// The most jobs that may run at once, 1 to 100000.
         max_running: i32,
     },
     /// Delete a limit.

@@ -81,7 +81,9 @@ pub(super) async fn run(pool: &PgPool, command: TenantCommand) -> anyhow::Result
                 None => tenant.id.context("give the tenant's short name or --id")?,
             };
             let rows = erase_tenant(pool, id).await?;
-            print(&format!("tenant {id} is erased: {rows} rows were deleted"))
+            print(&format!(
+                "tenant {id} is erased: {rows} row(s) were deleted"
+            ))
         }
     }
 }

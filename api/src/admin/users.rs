@@ -37,12 +37,8 @@ pub enum UserCommand {
     Update {
         #[command(flatten)]
         user: NamedUser,
-        /// The new role: `owner`, `admin`, `operator`, `member` or `auditor`.
-        #[arg(long, value_parser = role)]
-        role: Option<Role>,
-        /// `true` suspends the user, `false` lets the user log in again.
-        #[arg(long)]
-        suspended: Option<bool>,
+        #[command(flatten)]
+        change: Change,
     },
     /// Remove a user: end their sessions, disconnect their accounts and forget their address.
     Remove {
@@ -77,6 +73,18 @@ pub enum UserCommand {
     },
 }
 
+/// At least one of them: an update without any looks done and does nothing.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub struct Change {
+    /// The new role: `owner`, `admin`, `operator`, `member` or `auditor`.
+    #[arg(long, value_parser = role)]
+    role: Option<Role>,
+    /// `true` suspends the user, `false` lets the user log in again.
+    #[arg(long)]
+    suspended: Option<bool>,
+}
+
 /// A user by the address they log in with.
 #[derive(Debug, Args)]
 pub struct NamedUser {
@@ -105,8 +113,7 @@ pub(super) async fn run(pool: &PgPool, command: UserCommand) -> anyhow::Result<(
         UserCommand::List { tenant } => list(pool, &tenant).await,
         UserCommand::Update {
             user,
-            role,
-            suspended,
+            change: Change { role, suspended },
         } => {
             let (actor, id) = find(pool, &user).await?;
             let change = UserChange { role, suspended };

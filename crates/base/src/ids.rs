@@ -1,5 +1,10 @@
 //! Identifiers: one newtype each, so that a user's id cannot be passed for a tenant's. All are UUIDv7 and made by the program.
 
+/// A text that is no identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not an id such as 01a22d79-610b-741e-b7d1-5309ccf3eb41")]
+pub struct NotAnId;
+
 /// Declares an identifier: a newtype of a UUIDv7, transparent to serde, sqlx and JSON Schema.
 #[macro_export]
 macro_rules! id {
@@ -31,9 +36,9 @@ macro_rules! id {
         }
 
         impl ::std::str::FromStr for $name {
-            type Err = ::uuid::Error;
+            type Err = $crate::ids::NotAnId;
             fn from_str(s: &str) -> Result<Self, Self::Err> {
-                s.parse().map(Self)
+                s.parse().map(Self).map_err(|_| $crate::ids::NotAnId)
             }
         }
     };

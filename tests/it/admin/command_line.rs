@@ -46,6 +46,25 @@ async fn limits_are_set_listed_and_lifted_by_names_that_exist() {
     assert_eq!(left, "queue triage");
 }
 
+#[tokio::test]
+async fn command_that_would_do_nothing_is_refused_with_what_it_lacks() {
+    let db = TestDb::new().await;
+    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
+    let url = db.url();
+    let slug = format!("t-{}", tenant.0.simple());
+    let of_user = ["--tenant", &slug, "--email", "owner@example.com"];
+    let update = [&["user", "update"][..], &of_user].concat();
+    let revoke = ["keys", "revoke", "--tenant", &slug, "importer"];
+    for (args, says) in [
+        (&update[..], "--role <ROLE>"),
+        (&revoke, "is not an id such as"),
+    ] {
+        let ended = admin(&url, args).await;
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+    }
+}
+
 /// An `admin` command of somebody with this operators' tenant in their shell.
 async fn as_operator(db: &TestDb, tenant: &str, args: &[&str]) -> Ended {
     let url = db.url();

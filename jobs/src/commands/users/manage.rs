@@ -34,7 +34,7 @@ pub enum ManageUserError {
     /// Of the user as it is, or as it would be.
     #[error("nobody changes a user of a role above their own, or grants one")]
     RoleTooHigh,
-    #[error("the tenant would have no active owner")]
+    #[error("the tenant would have no active owner: make another user an owner first")]
     LastOwner,
     #[error("could not change the user")]
     Database(#[from] sqlx::Error),
