@@ -108,8 +108,8 @@ impl ApiConfig {
         let config = Self {
             pool,
             listen,
-            addr: env.parse(ADDR, "an address and port"),
-            ops_addr: env.parse(OPS_ADDR, "an address and port"),
+            addr: env.parse(ADDR, "an IP address and a port"),
+            ops_addr: env.parse(OPS_ADDR, "an IP address and a port"),
             sessions,
             operator_tenant,
             trusted_proxies: trusted_proxies(&mut env),

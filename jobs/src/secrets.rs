@@ -90,7 +90,7 @@ impl KeyRing {
         let mut active = None;
         for (place, entry) in (1..).zip(text.split(',')) {
             // The fault does not quote the entry: it may be the key.
-            let bad = |what: &str| format!("has an entry {place} that {what}");
+            let bad = |what: &str| format!("has a fault in entry {place}: it {what}");
             let (id, key) = entry
                 .trim()
                 .split_once(':')
@@ -106,7 +106,7 @@ impl KeyRing {
                 .and_then(|bytes| bytes.try_into().ok())
                 .ok_or_else(|| bad("is not 32 bytes in base64"))?;
             if by_id.insert(id.to_owned(), key).is_some() {
-                return Err(bad("has an id that was there before"));
+                return Err(bad("repeats the id of an earlier one"));
             }
             active.get_or_insert_with(|| id.to_owned());
         }

@@ -203,7 +203,7 @@ impl WorkerConfig {
         let config = Self {
             pool,
             listen,
-            ops_addr: env.parse(OPS_ADDR, "an address and port"),
+            ops_addr: env.parse(OPS_ADDR, "an IP address and a port"),
             runtime: RuntimeConfig {
                 slots,
                 lease: env.seconds(LEASE),

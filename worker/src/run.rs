@@ -76,7 +76,7 @@ impl Worker {
             .context("could not read the lanes of the models")?;
         let ops_listener = TcpListener::bind(config.ops_addr)
             .await
-            .context("could not bind WORKER_OPS_ADDR")?;
+            .with_context(|| format!("WORKER_OPS_ADDR: could not listen on {}", config.ops_addr))?;
         tracing::info!(addr = %ops_listener.local_addr()?, listener = "ops", "listening");
         let mode = config.llm.mode();
         metrics.assistant.show_llm_mode(mode);

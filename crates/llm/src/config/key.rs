@@ -55,7 +55,7 @@ fn from_file(env: &mut Env) -> Option<String> {
         Err(error) => {
             env.fault(
                 KEY_FILE,
-                format!("names a file that cannot be read ({})", error.kind()),
+                format!("names a file that cannot be read: {error}"),
             );
             None
         }

@@ -127,7 +127,7 @@ fn base_url(env: &mut Env, provider: Provider) -> Url {
         let azure = BASE_URL.example("https://contoso.openai.azure.com");
         env.fault(
             azure,
-            "is not set; each customer of this provider has an own address",
+            "is not set; each customer of this provider has an address of its own",
         );
         return example;
     };

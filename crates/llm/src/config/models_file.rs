@@ -103,10 +103,7 @@ impl ModelsConfig {
     pub(super) fn from_env(env: &mut Env, tasks: &[&'static str]) -> Option<Self> {
         let path = env.optional(MODELS_FILE)?;
         let parsed = match fs::read_to_string(&path) {
-            Err(error) => Err(format!(
-                "names a file that cannot be read ({})",
-                error.kind()
-            )),
+            Err(error) => Err(format!("names a file that cannot be read: {error}")),
             Ok(text) => serde_json::from_str::<Value>(&text).map_err(|error| {
                 let (line, column) = (error.line(), error.column());
                 format!("names a file that is not JSON: see line {line}, column {column}")

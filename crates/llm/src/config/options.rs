@@ -117,7 +117,10 @@ fn max_output(env: &mut Env) -> Option<u32> {
 fn context(env: &mut Env) -> u32 {
     let tokens: u32 = env.parse(CONTEXT, "a number of tokens");
     if tokens < 2048 {
-        env.fault(CONTEXT, "is less than 2048, which holds no prompt of ours");
+        env.fault(
+            CONTEXT,
+            "is less than 2048, which is too small for our prompts",
+        );
     }
     tokens
 }
