@@ -32,15 +32,15 @@ pub struct NewPassword(SecretString);
 /// The password is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeakPassword {
-    #[error("has fewer than {MIN_CHARS} characters")]
+    #[error("Must have at least {MIN_CHARS} characters.")]
     TooShort,
-    #[error("has more than {MAX_CHARS} characters")]
+    #[error("Must have at most {MAX_CHARS} characters.")]
     TooLong,
-    #[error("has fewer than {MIN_DISTINCT} different visible characters")]
+    #[error("Must have at least {MIN_DISTINCT} different visible characters.")]
     TooUniform,
-    #[error("is one of the most common passwords")]
+    #[error("Must not be one of the most common passwords.")]
     TooCommon,
-    #[error("is the email address or the tenant's name")]
+    #[error("Must not be the email address or the tenant's name.")]
     TooPersonal,
 }
 
