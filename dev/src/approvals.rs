@@ -127,9 +127,9 @@ async fn approve_and_wait(client: &Client, approval: &Value) -> Result<String, C
         .await
     {
         Ok(_) => {}
-        // This version proposes the action but cannot execute it.
-        Err(ClientError::Refused { status, .. }) if status == StatusCode::CONFLICT => {
-            return Ok("not executable: do it yourself".to_owned());
+        // Decided meanwhile, for example with another approval of the same.
+        Err(ClientError::Refused { status, said }) if status == StatusCode::CONFLICT => {
+            return Ok(format!("not approved: {said}"));
         }
         Err(error) => return Err(error),
     }

@@ -24,10 +24,9 @@ enum Command {
     /// Triage your own emails: .eml files, mbox files, Maildirs, folders.
     Triage(triage::TriageArgs),
     /// Run all tests, with the programs that they need, on a temporary Postgres.
-    #[command(disable_help_flag = true)]
     Test {
-        /// Arguments of the test runner; --full also runs the checks that need Prometheus and package registries, --fetch
-        /// only fetches what the tests need.
+        /// Arguments of the test runner, such as part of a test's name; --full also runs the checks that need Prometheus and
+        /// package registries, --fetch only fetches what the tests need.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
