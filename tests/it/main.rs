@@ -43,6 +43,7 @@ mod lanes;
 mod lease_model;
 mod listing;
 mod llm;
+mod log;
 mod mailbox;
 mod memory;
 mod onboarding;

@@ -3,8 +3,11 @@
 //! A message is readable alone, and identifiers are in the fields. Never log a token, an address, the text of a message, a
 //! prompt or a completion.
 
+mod log_writer;
+
 use crate::env::{Env, Variable};
-use std::time::Duration;
+use log_writer::LogWriter;
+use std::{sync::Mutex, time::Duration};
 use tracing_subscriber::{
     EnvFilter,
     filter::{Directive, ParseError},
@@ -51,7 +54,7 @@ pub fn init(directives: &str) -> Result<(), TelemetryError> {
         // All spans, outermost first: the call to a model lies within the attempt that has the ids of the request.
         .with_current_span(false)
         .with_span_list(true)
-        .with_writer(std::io::stderr)
+        .with_writer(Mutex::new(LogWriter::new(std::io::stderr())))
         .with_env_filter(filter)
         .try_init()
         .map_err(TelemetryError::Started)?;

@@ -56,6 +56,15 @@ impl Process {
         Self::run(name, command, variables)
     }
 
+    /// As [`Process::spawn`], with a log on a disk that is full.
+    pub(crate) fn spawn_with_full_log(name: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "exec \"$0\" 2>/dev/full"])
+            .arg(binary(name));
+        Self::run(name, command, variables)
+    }
+
     #[expect(clippy::disallowed_methods, reason = "PATH is handed on, not read")]
     fn run(name: &str, mut command: Command, variables: &[(&str, &str)]) -> Self {
         let mut child = command
