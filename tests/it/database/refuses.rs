@@ -16,8 +16,9 @@ use jobs::commands::operators::grant::grant;
 use sqlx::Executor;
 
 /// A code of each class that says nothing about the statement.
-const CODES: [&str; 10] = [
-    "25006", "28P01", "3D000", "42501", "53100", "54000", "55000", "57P03", "58030", "XX001",
+const CODES: [&str; 12] = [
+    "25006", "28P01", "3D000", "42501", "42P01", "42883", "53100", "54000", "55000", "57P03",
+    "58030", "XX001",
 ];
 
 const INSERTED: (&str, &str) = ("insert", "triage_results");
@@ -87,6 +88,28 @@ async fn job_whose_handler_is_refused_is_deferred_and_not_counted() {
         .await;
     assert_eq!(audited, 1, "the same deferral is audited once");
     refusal.end().await;
+    assert_eq!(client.finished(&id).await["state"], "succeeded");
+}
+
+#[tokio::test]
+async fn job_waits_while_the_schema_lacks_a_table_of_its_handler() {
+    let db = TestDb::new().await;
+    let model = FakeModel::start([Reply::Says(VERDICT.to_owned())]).await;
+    let (api, _worker) = tokio::join!(Api::spawn(&db), model.worker(&db, &[]));
+    let client = api.sign_in(&db).await;
+    db.execute("alter table triage_results rename to swapped")
+        .await;
+    let id = client.submitted(&fixture("plain-question"), "k").await;
+    eventually(SOON, async || {
+        let attempt: i32 = db.one("select attempt from jobs").await;
+        (attempt > 2)
+            .then_some(())
+            .ok_or_else(|| format!("attempt {attempt}"))
+    })
+    .await;
+    uncounted(&db).await;
+    db.execute("alter table swapped rename to triage_results")
+        .await;
     assert_eq!(client.finished(&id).await["state"], "succeeded");
 }
 

@@ -14,6 +14,9 @@ pub enum Unavailability {
     ReadOnly,
     /// The role lacks a right (42501), usually a forgotten GRANT.
     MissingRight,
+    /// A table, column, function or index is missing or has another type: the schema was rolled back or is being swapped, or
+    /// the role's `search_path` leads elsewhere. Statements were checked against the schema when this binary was built.
+    SchemaDiffers,
     /// The server knows neither this role with this password nor, perhaps, this database: a password was changed, or the
     /// database is being restored under its name (class 28 and 3D000).
     LoginRefused,
@@ -56,6 +59,9 @@ impl Unavailability {
         let by_code = match code {
             "25006" => Some(Self::ReadOnly),
             "42501" => Some(Self::MissingRight),
+            "0A000" | "3F000" | "42703" | "42704" | "42804" | "42883" | "42P01" | "42P10" => {
+                Some(Self::SchemaDiffers)
+            }
             "3D000" => Some(Self::LoginRefused),
             "53100" => Some(Self::DiskFull),
             "53300" => Some(Self::TooManyConnections),
@@ -81,6 +87,9 @@ impl Unavailability {
             Self::Unreachable => "the database does not answer",
             Self::ReadOnly => "the database is read-only",
             Self::MissingRight => "the database role lacks a right",
+            Self::SchemaDiffers => {
+                "the database's schema is not the one that this binary was built for"
+            }
             Self::LoginRefused => "the database refuses the login",
             Self::DiskFull => "the disk of the database is full",
             Self::TooManyConnections => "the database has no connection left",
@@ -168,6 +177,11 @@ mod tests {
             ("28P01", Unavailability::LoginRefused),
             ("3D000", Unavailability::LoginRefused),
             ("42501", Unavailability::MissingRight),
+            ("0A000", Unavailability::SchemaDiffers),
+            ("3F000", Unavailability::SchemaDiffers),
+            ("42703", Unavailability::SchemaDiffers),
+            ("42883", Unavailability::SchemaDiffers),
+            ("42P01", Unavailability::SchemaDiffers),
             ("53100", Unavailability::DiskFull),
             ("53200", Unavailability::OutOfResources),
             ("53300", Unavailability::TooManyConnections),
@@ -182,7 +196,7 @@ mod tests {
         for (code, expected) in known {
             assert_eq!(Unavailability::of_code(code), Some(expected), "{code}");
         }
-        for of_the_statement in ["23505", "22P05", "42P01", "42601", "40001", "", "5"] {
+        for of_the_statement in ["23505", "22P05", "42601", "40001", "", "5"] {
             assert_eq!(Unavailability::of_code(of_the_statement), None);
         }
     }
