@@ -11,7 +11,7 @@ use crate::{
     },
     signals::listener::Signal,
 };
-use base::{db::is_statement_timeout, telemetry::chain};
+use base::{clock, db::is_statement_timeout, telemetry::chain};
 use chrono::{DateTime, Utc};
 use rand::RngExt;
 use std::{
@@ -170,6 +170,11 @@ async fn poll_once(
     let took = started.elapsed();
     if took > SLOW_POLL {
         engine.database.was_away();
+    } else if let Some(ahead) = clock::follow(found.polled_at) {
+        tracing::warn!(
+            ahead_seconds = ahead.num_seconds(),
+            "the database's clock differs from this machine's; this worker goes by the database's"
+        );
     }
     if watch.clock_jumped(found.polled_at, started, lease) {
         tracing::warn!(
