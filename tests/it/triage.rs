@@ -4,6 +4,7 @@
 mod cold;
 mod items;
 mod outage;
+mod stored;
 mod test_worker;
 
 use jobs::{

@@ -25,9 +25,10 @@ pub(super) enum AnswerFaultClass {
 
 impl Object {
     /// Finds the object in the text, also between thoughts, prose and Markdown fences or inside another object. One with a field of
-    /// `wanted` is preferred.
+    /// `wanted` is preferred. Drops each NUL (`\u0000`), which Postgres does not store.
     pub(super) fn find(text: &str, wanted: &[&str]) -> Result<Self, AnswerFault> {
-        find::object(text, wanted).map(Self)
+        let found = find::object(text, wanted)?;
+        Ok(Self(without_nul(found)))
     }
 
     pub(super) fn of(map: &Map<String, Value>) -> Self {
@@ -127,6 +128,22 @@ impl Object {
     }
 }
 
+fn without_nul(map: Map<String, Value>) -> Map<String, Value> {
+    let cleaned = map
+        .into_iter()
+        .map(|(key, value)| (key.replace('\0', ""), without_nul_in(value)));
+    cleaned.collect()
+}
+
+fn without_nul_in(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace('\0', "")),
+        Value::Array(items) => items.into_iter().map(without_nul_in).collect(),
+        Value::Object(map) => Value::Object(without_nul(map)),
+        other => other,
+    }
+}
+
 fn holds_any(map: &Map<String, Value>, fields: &[&str]) -> bool {
     fields
         .iter()
@@ -148,4 +165,20 @@ pub(super) fn folded(text: &str) -> String {
         .map(str::to_lowercase)
         .collect::<Vec<_>>()
         .join("_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nul_is_in_no_text_of_an_answer() {
+        let text = r#"{"a\u0000": "x\u0000y", "b": [{"c": "\u0000"}, 1]}"#;
+        let object = Object::find(text, &["a"]).ok().unwrap();
+        assert_eq!(
+            Value::Object(object.0),
+            json!({"a": "xy", "b": [{"c": ""}, 1]})
+        );
+    }
 }

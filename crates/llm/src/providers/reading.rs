@@ -97,12 +97,14 @@ impl Received {
             }
             FinishReason::Other => return Err(invalid("an unknown finish reason")),
         }
-        if self.text.trim().is_empty() {
+        // JSON has no such character, and Postgres stores none.
+        let text = self.text.replace('\0', "");
+        if text.trim().is_empty() {
             return Err(invalid("no text"));
         }
         let model = self.model.filter(|name| is_plain(name));
         Ok(Reply {
-            text: self.text,
+            text,
             model: model.unwrap_or_else(|| "unknown".to_owned()),
             usage,
             finish,
@@ -121,6 +123,16 @@ fn is_plain(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nul_of_a_server_is_not_in_the_text() {
+        let received = Received {
+            text: "\0{\"a\":\0 1}".to_owned(),
+            ..Received::default()
+        };
+        let reply = received.into_reply(TokenUsage::default(), 10, &mut AttemptInfo::default());
+        assert_eq!(reply.unwrap().text, r#"{"a": 1}"#);
+    }
 
     #[test]
     fn output_counts_what_only_the_total_has() {
