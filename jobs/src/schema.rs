@@ -7,7 +7,7 @@ pub use transactions::report_transactions;
 
 use base::{db::Unavailability, telemetry::chain};
 use sqlx::{
-    Connection, Executor, PgConnection, PgPool,
+    Connection, Executor, PgConnection, PgPool, Row,
     migrate::{Migrate, Migrator},
     postgres::PgConnectOptions,
 };
@@ -19,6 +19,9 @@ use tokio::time::sleep;
 
 /// Every migration, embedded: a binary brings the schema it was built for.
 pub static MIGRATOR: Migrator = sqlx::migrate!("../migrations");
+
+/// The schema of all tables. Functions name it, so that a caller's `search_path` cannot change what they do.
+const HOME: &str = "public";
 
 /// The migrator's own table.
 const TABLE: &str = "_sqlx_migrations";
@@ -60,6 +63,7 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
         .await
         .map_err(MigrateError::Connect)?;
     check_encoding(&mut connection).await?;
+    check_target(&mut connection).await?;
     let started = Instant::now();
     let migrated = loop {
         match migrate_in_transaction(&mut connection).await {
@@ -140,6 +144,16 @@ pub enum SchemaError {
     )]
     Pending { version: i64, count: usize },
     #[error(
+        "the tables belong in the schema {HOME}, and this role would create them in {schema}; put {HOME} first in its \
+         search_path"
+    )]
+    Elsewhere { schema: String },
+    #[error(
+        "in the database's locale, lower('I') is not 'i': an address in capitals would be another one; create the database \
+         with `locale 'C.UTF-8' template template0`"
+    )]
+    Locale,
+    #[error(
         "the database is encoded in {encoding} and cannot store all emails; create one with `encoding 'UTF8' template template0`"
     )]
     Encoding { encoding: String },
@@ -153,6 +167,8 @@ impl SchemaError {
                 .map_or("the database cannot be used", Unavailability::as_str),
             Self::DatabaseIsNewer { .. } => "the binary is older than the database",
             Self::Pending { .. } => "the database lacks migrations",
+            Self::Elsewhere { .. } => "the role's search_path leads to another schema",
+            Self::Locale => "the database's locale folds ASCII otherwise",
             Self::Encoding { .. } => "the database is not encoded in UTF-8",
         }
     }
@@ -210,6 +226,26 @@ async fn check_encoding(connection: &mut PgConnection) -> Result<(), SchemaError
     } else {
         Err(SchemaError::Encoding { encoding })
     }
+}
+
+/// Refuses to create the tables in another schema than [`HOME`], or under a locale that folds ASCII otherwise.
+async fn check_target(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    const TARGET: &str =
+        "select current_schema(), lower('I') = 'i', to_regclass('public.tenants') is null";
+    let read = async {
+        let row = connection.fetch_one(TARGET).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+    };
+    let (schema, folds_ascii, is_new): (Option<String>, bool, bool) =
+        read.await.map_err(SchemaError::Read)?;
+    let schema = schema.unwrap_or_else(|| "none".to_owned());
+    if schema != HOME {
+        return Err(SchemaError::Elsewhere { schema });
+    }
+    if is_new && !folds_ascii {
+        return Err(SchemaError::Locale);
+    }
+    Ok(())
 }
 
 /// The migration that a binary must know to use this schema.

@@ -310,6 +310,27 @@ async fn schema_that_does_not_fit_is_refused_with_what_to_do() {
 }
 
 #[tokio::test]
+async fn tables_are_created_in_no_other_schema() {
+    let db = TestDb::unmigrated().await;
+    db.execute(
+        "create schema elsewhere;
+         do $$ begin
+             execute format('alter database %I set search_path = elsewhere, public', current_database());
+         end $$",
+    )
+    .await;
+    let url = db.url();
+    let migrate = Process::spawn("postroom-api", &["migrate"], &[("DATABASE_URL", &url)]);
+    let ended = migrate.ended().await;
+    let said = ended.stderr;
+    assert!(!ended.status.success(), "{said}");
+    assert!(
+        said.contains("elsewhere") && said.contains("search_path"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn database_of_a_cluster_that_counted_further_is_reported_with_the_remedy() {
     let rows = [
         "insert into audit_entries (tenant_id, id, actor_kind, action, resource_kind, resource_id, outcome, xid, seq)
