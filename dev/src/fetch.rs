@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lock_removes_unfinished_folders_and_nothing_else() {
+    fn lock_removes_unfinished_folders_and_nothing_else() {
         let cache = tempfile::tempdir().unwrap();
         for name in ["fetching-1", "kept"] {
             fs::create_dir(cache.path().join(name)).unwrap();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_complete_folder_replaces_an_older_one() {
+    fn complete_folder_replaces_an_older_one() {
         let cache = tempfile::tempdir().unwrap();
         let place = cache.path().join("place");
         for text in ["old", "new"] {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_way_that_works_ends_the_search() {
+    fn first_way_that_works_ends_the_search() {
         let mut tried = Vec::new();
         let found = first_that_works(&[1, 2, 3], |source| {
             tried.push(source);

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_asked_for_is_not_drowned_in_the_workspace() {
+    fn package_asked_for_is_not_drowned_in_the_workspace() {
         assert!(selects(&["-p", "jobs"]) && selects(&["--package=jobs"]));
         assert!(!selects(&["settle"]) && !selects(&["--", "-p"]));
     }

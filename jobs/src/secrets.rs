@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_ring_is_refused_without_telling_its_keys() {
+    fn bad_ring_is_refused_without_telling_its_keys() {
         let good = STANDARD.encode([7; 32]);
         for text in [
             String::new(),

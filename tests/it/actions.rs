@@ -92,7 +92,7 @@ async fn actions_are_done_in_their_order_each_with_its_line_in_the_ledger() {
 }
 
 #[tokio::test]
-async fn the_same_action_again_is_a_duplicate_that_names_the_first_and_another_is_not() {
+async fn same_action_again_is_a_duplicate_that_names_the_first_and_another_is_not() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (client, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
@@ -125,7 +125,7 @@ async fn the_same_action_again_is_a_duplicate_that_names_the_first_and_another_i
 }
 
 #[tokio::test]
-async fn a_dry_run_touches_no_key_and_the_real_run_after_it_is_done_once() {
+async fn dry_run_touches_no_key_and_the_real_run_after_it_is_done_once() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -168,7 +168,7 @@ async fn job_in_the_reply_has_the_times_with_which_it_is_read_later() {
 }
 
 #[tokio::test]
-async fn a_request_is_one_job_however_often_it_is_sent_and_a_changed_one_is_refused() {
+async fn request_is_one_job_however_often_it_is_sent_and_a_changed_one_is_refused() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

@@ -36,7 +36,7 @@ async fn edit(client: &Client, id: &str, version: i32, patch: Value) -> TestResp
 }
 
 #[tokio::test]
-async fn an_approval_is_read_with_everything_a_person_needs_to_decide() {
+async fn approval_is_read_with_everything_a_person_needs_to_decide() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -75,7 +75,7 @@ async fn an_approval_is_read_with_everything_a_person_needs_to_decide() {
 }
 
 #[tokio::test]
-async fn a_list_is_paged_filtered_and_the_tenant_s_own() {
+async fn list_is_paged_filtered_and_the_tenant_s_own() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -144,7 +144,7 @@ async fn another_tenant_s_approval_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_decision_names_the_version_it_was_made_on() {
+async fn decision_names_the_version_it_was_made_on() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -188,7 +188,7 @@ async fn a_decision_names_the_version_it_was_made_on() {
 }
 
 #[tokio::test]
-async fn an_edit_rehashes_what_would_be_executed() {
+async fn edit_rehashes_what_would_be_executed() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -200,7 +200,7 @@ async fn an_edit_rehashes_what_would_be_executed() {
 }
 
 #[tokio::test]
-async fn a_bad_edit_is_refused_with_pointers_and_changes_nothing() {
+async fn bad_edit_is_refused_with_pointers_and_changes_nothing() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -361,7 +361,7 @@ async fn every_decision_is_in_the_audit_log_under_its_request_and_holds_no_words
 }
 
 #[tokio::test]
-async fn an_auditor_reads_approvals_and_decides_none() {
+async fn auditor_reads_approvals_and_decides_none() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let owner = api.sign_in(&db).await;
@@ -379,7 +379,7 @@ async fn an_auditor_reads_approvals_and_decides_none() {
 }
 
 #[tokio::test]
-async fn a_choice_that_is_not_offered_is_refused() {
+async fn choice_that_is_not_offered_is_refused() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

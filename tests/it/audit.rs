@@ -131,7 +131,7 @@ async fn drop_role(db: &TestDb, role: &DbRole) {
 }
 
 #[tokio::test]
-async fn the_application_may_add_entries_and_nothing_else() {
+async fn application_may_add_entries_and_nothing_else() {
     const INSUFFICIENT_PRIVILEGE: &str = "42501";
     let db = TestDb::new().await;
     write(&db, &[entry(TenantId::new(), "req-1")]).await;
@@ -314,7 +314,7 @@ async fn entries_are_read_in_the_order_they_were_written_page_by_page() {
 }
 
 #[tokio::test]
-async fn an_entry_falls_with_the_change_it_describes() {
+async fn entry_falls_with_the_change_it_describes() {
     let acme = TestTenant::open().await;
     let before: i64 = acme.db.one("select count(*) from audit_entries").await;
     // As when the audit log cannot be written: then nothing happens unrecorded.

@@ -116,7 +116,7 @@ async fn of_twenty_accepts_of_overlapping_blocks_at_once_exactly_those_win_that_
 }
 
 #[tokio::test]
-async fn the_table_refuses_an_overlap_whatever_the_code_believes() {
+async fn table_refuses_an_overlap_whatever_the_code_believes() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -166,7 +166,7 @@ async fn what_is_for_one_inbox_item_is_one_block_while_it_is_open_however_often_
 }
 
 #[tokio::test]
-async fn a_block_without_a_time_finds_a_free_one() {
+async fn block_without_a_time_finds_a_free_one() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -240,7 +240,7 @@ async fn choosing_one_plan_supersedes_the_others() {
 }
 
 #[tokio::test]
-async fn a_decision_names_the_version_it_was_made_on_and_a_wrong_state_is_named() {
+async fn decision_names_the_version_it_was_made_on_and_a_wrong_state_is_named() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -296,7 +296,7 @@ async fn a_decision_names_the_version_it_was_made_on_and_a_wrong_state_is_named(
 }
 
 #[tokio::test]
-async fn a_bad_block_is_refused_with_a_pointer() {
+async fn bad_block_is_refused_with_a_pointer() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -352,7 +352,7 @@ async fn a_bad_block_is_refused_with_a_pointer() {
 }
 
 #[tokio::test]
-async fn a_list_is_paged_filtered_and_the_user_s_own() {
+async fn list_is_paged_filtered_and_the_user_s_own() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

@@ -66,7 +66,7 @@ async fn undone(app: &TestApp, approval: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_event_is_in_the_calendar_once_at_the_time_on_the_users_clocks() {
+async fn event_is_in_the_calendar_once_at_the_time_on_the_users_clocks() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     connected(&app, &radicale.calendar, PASSWORD).await;
     app.db
@@ -99,7 +99,7 @@ async fn an_event_is_in_the_calendar_once_at_the_time_on_the_users_clocks() {
 }
 
 #[tokio::test]
-async fn an_event_is_undone_unless_somebody_has_changed_it() {
+async fn event_is_undone_unless_somebody_has_changed_it() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     connected(&app, &radicale.calendar, PASSWORD).await;
     let _worker = app.worker().await;
@@ -141,7 +141,7 @@ async fn event_that_its_user_deleted_is_created_again_when_it_is_approved_again(
 }
 
 #[tokio::test]
-async fn a_refused_password_waits_for_the_new_one_and_the_event_is_made() {
+async fn refused_password_waits_for_the_new_one_and_the_event_is_made() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     let calendar = connected(&app, &radicale.calendar, "wrong").await;
     let _worker = app.worker().await;
@@ -218,7 +218,7 @@ async fn event_of_a_whole_day_is_created_and_no_person_is_asked_about_a_bad_star
 }
 
 #[tokio::test]
-async fn a_calendar_in_our_own_network_is_not_asked_and_a_missing_one_is_reported() {
+async fn calendar_in_our_own_network_is_not_asked_and_a_missing_one_is_reported() {
     for (url, variables, code) in [
         (
             "https://127.0.0.1:1/ada/".to_owned(),

@@ -75,12 +75,12 @@ async fn broken(damage: &str, log: &Log) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn the_oracle_finds_nothing_where_nothing_is_broken() {
+async fn oracle_finds_nothing_where_nothing_is_broken() {
     assert_eq!(broken("select 1", &log()).await, [""; 0]);
 }
 
 #[tokio::test]
-async fn the_oracle_names_the_promise_that_a_table_breaks() {
+async fn oracle_names_the_promise_that_a_table_breaks() {
     let again = "select tenant_id, gen_random_uuid(), actor_kind, action, resource_kind, resource_id, job_id, attempt,
          outcome from audit_entries where action =";
     let entry = "insert into audit_entries
@@ -156,7 +156,7 @@ async fn the_oracle_names_the_promise_that_a_table_breaks() {
 }
 
 #[tokio::test]
-async fn the_oracle_names_the_promise_that_an_answer_breaks() {
+async fn oracle_names_the_promise_that_an_answer_breaks() {
     let two_jobs = Log {
         answers: HashMap::from([("key".to_owned(), vec![JOB, Uuid::from_u128(2)])]),
         ..Log::default()

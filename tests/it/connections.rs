@@ -49,7 +49,7 @@ fn calendar() -> Value {
 }
 
 #[tokio::test]
-async fn a_calendar_is_connected_as_a_collection_and_its_password_does_not_come_out() {
+async fn calendar_is_connected_as_a_collection_and_its_password_does_not_come_out() {
     let (db, _api, client) = open().await;
     let made = connect(&client, &calendar()).await;
     assert_eq!(made.status, 201, "{}", made.text);
@@ -72,7 +72,7 @@ async fn a_calendar_is_connected_as_a_collection_and_its_password_does_not_come_
 }
 
 #[tokio::test]
-async fn a_signing_secret_that_we_made_is_shown_once_and_another_never() {
+async fn signing_secret_that_we_made_is_shown_once_and_another_never() {
     let (_db, _api, client) = open().await;
     let webhook = |url: &str| json!({"provider": "webhook", "url": url});
     let made = connect(&client, &webhook("https://hooks.example.org/x")).await;
@@ -176,7 +176,7 @@ async fn each_provider_takes_its_own_fields_and_says_which_does_not_fit() {
 }
 
 #[tokio::test]
-async fn a_secret_of_another_kind_opens_nothing_and_a_colleague_sees_nothing() {
+async fn secret_of_another_kind_opens_nothing_and_a_colleague_sees_nothing() {
     let (db, _api, client) = open().await;
     let made = connect(&client, &calendar()).await.body;
     for (secret, about) in [

@@ -5,7 +5,7 @@ use crate::support::{TestDb, system::TestApi};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn an_address_is_one_contact_s_and_names_may_meet() {
+async fn address_is_one_contact_s_and_names_may_meet() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (client, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
@@ -38,7 +38,7 @@ async fn an_address_is_one_contact_s_and_names_may_meet() {
 }
 
 #[tokio::test]
-async fn a_contact_is_changed_deleted_and_restored_unless_its_address_was_taken() {
+async fn contact_is_changed_deleted_and_restored_unless_its_address_was_taken() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

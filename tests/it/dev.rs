@@ -139,7 +139,7 @@ fn forced(source: BinarySource) -> Config {
 }
 
 #[tokio::test]
-async fn a_stranger_without_the_password_is_not_let_in() {
+async fn stranger_without_the_password_is_not_let_in() {
     let cluster = start(None, Durability::ThrowAway);
     let url = format!("postgres://postroom@127.0.0.1:{}/postroom", cluster.port());
     let refused = PgConnection::connect(&url).await;
@@ -147,7 +147,7 @@ async fn a_stranger_without_the_password_is_not_let_in() {
 }
 
 #[tokio::test]
-async fn a_crashed_cluster_restarts_on_its_port_with_what_was_committed() {
+async fn crashed_cluster_restarts_on_its_port_with_what_was_committed() {
     let cluster = start(None, Durability::ThrowAway);
     let url = cluster.url("postroom");
     let mut connection = PgConnection::connect(&url).await.unwrap();
@@ -171,7 +171,7 @@ async fn a_crashed_cluster_restarts_on_its_port_with_what_was_committed() {
 }
 
 #[tokio::test]
-async fn a_kept_cluster_has_one_user_at_a_time_and_finds_its_data_again() {
+async fn kept_cluster_has_one_user_at_a_time_and_finds_its_data_again() {
     // Below the folder for clusters: Postgres' own user has to reach it.
     let root = tempfile::tempdir_in(Places::of_this_workspace().unwrap().clusters).unwrap();
     fs::set_permissions(

@@ -117,7 +117,7 @@ async fn seen(client: &Client, id: EffectId) -> Value {
 }
 
 #[tokio::test]
-async fn an_effect_is_recorded_from_its_intent_to_its_receipt_without_its_bytes() {
+async fn effect_is_recorded_from_its_intent_to_its_receipt_without_its_bytes() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (client, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
@@ -152,7 +152,7 @@ async fn an_effect_is_recorded_from_its_intent_to_its_receipt_without_its_bytes(
 }
 
 #[tokio::test]
-async fn the_same_effect_is_one_row_for_every_caller_and_another_is_another() {
+async fn same_effect_is_one_row_for_every_caller_and_another_is_another() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let other = Client::owner_of_new_tenant(&db).await.tenant;
@@ -176,7 +176,7 @@ async fn the_same_effect_is_one_row_for_every_caller_and_another_is_another() {
 }
 
 #[tokio::test]
-async fn a_repetition_finds_the_first_outcome() {
+async fn repetition_finds_the_first_outcome() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let (first, second) = (running(&db, tenant).await, running(&db, tenant).await);
@@ -226,7 +226,7 @@ async fn what_was_certainly_not_done_may_be_tried_again_and_what_is_unknown_may_
 }
 
 #[tokio::test]
-async fn an_attempt_that_lost_its_job_begins_nothing() {
+async fn attempt_that_lost_its_job_begins_nothing() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let old = running(&db, tenant).await;

@@ -144,7 +144,7 @@ async fn bodies_of_all_users_have_a_budget() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_read_ends_its_connection() {
+async fn answer_that_is_not_read_ends_its_connection() {
     let db = TestDb::new().await;
     let limits = Limits {
         write_timeout: Duration::from_millis(300),

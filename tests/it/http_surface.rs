@@ -51,7 +51,7 @@ fn post(client: &Client, headers: &str, body: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_malformed_body_is_refused_with_a_pointer_and_is_never_a_500() {
+async fn malformed_body_is_refused_with_a_pointer_and_is_never_a_500() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -222,7 +222,7 @@ async fn bodies_and_heads_have_their_size() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_no_http_or_names_no_host_is_a_problem_document() {
+async fn head_that_is_no_http_or_names_no_host_is_a_problem_document() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     for head in [
@@ -247,7 +247,7 @@ async fn a_head_that_is_no_http_or_names_no_host_is_a_problem_document() {
 }
 
 #[tokio::test]
-async fn a_compressed_body_is_refused() {
+async fn compressed_body_is_refused() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -288,7 +288,7 @@ async fn client_s_request_id_cannot_break_a_line() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_finish_is_cut_off() {
+async fn client_that_does_not_finish_is_cut_off() {
     let db = TestDb::new().await;
     let limits = Limits {
         head_timeout: Duration::from_millis(300),
@@ -369,7 +369,7 @@ fn gated(method: AxumMethod, done: Arc<AtomicBool>) -> (Arc<Notify>, Route) {
 }
 
 #[tokio::test]
-async fn a_request_that_may_write_completes_although_its_client_left() {
+async fn request_that_may_write_completes_although_its_client_left() {
     let db = TestDb::new().await;
     let done = Arc::new(AtomicBool::new(false));
     let (release, route) = gated(AxumMethod::POST, done.clone());
@@ -445,7 +445,7 @@ async fn panics_and_endless_handlers_are_answered_like_any_fault() {
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_answer_is_a_503_and_never_a_401() {
+async fn database_that_does_not_answer_is_a_503_and_never_a_401() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

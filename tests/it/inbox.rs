@@ -111,7 +111,7 @@ async fn five_are_seen_the_next_ten_are_at_hand_and_the_most_urgent_come_first()
 }
 
 #[tokio::test]
-async fn a_source_brings_the_same_thing_once_whatever_became_of_it() {
+async fn source_brings_the_same_thing_once_whatever_became_of_it() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (client, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
@@ -130,7 +130,7 @@ async fn a_source_brings_the_same_thing_once_whatever_became_of_it() {
 }
 
 #[tokio::test]
-async fn an_item_is_its_owner_s_or_everybody_s_and_never_another_tenant_s() {
+async fn item_is_its_owner_s_or_everybody_s_and_never_another_tenant_s() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (owner, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
@@ -228,7 +228,7 @@ async fn what_is_put_off_vanishes_and_comes_back_by_itself() {
 }
 
 #[tokio::test]
-async fn a_step_names_the_version_it_was_made_on_and_of_steps_at_once_one_is_taken() {
+async fn step_names_the_version_it_was_made_on_and_of_steps_at_once_one_is_taken() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -262,7 +262,7 @@ async fn a_step_names_the_version_it_was_made_on_and_of_steps_at_once_one_is_tak
 }
 
 #[tokio::test]
-async fn a_bad_moment_is_refused_with_a_pointer() {
+async fn bad_moment_is_refused_with_a_pointer() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -304,7 +304,7 @@ async fn a_bad_moment_is_refused_with_a_pointer() {
 }
 
 #[tokio::test]
-async fn a_bucket_is_meant_in_the_person_s_own_zone_and_refused_when_it_is_not_offered() {
+async fn bucket_is_meant_in_the_person_s_own_zone_and_refused_when_it_is_not_offered() {
     let acme = TestTenant::open().await;
     acme.db
         .execute("update users set timezone = 'America/New_York'")
@@ -351,7 +351,7 @@ async fn a_bucket_is_meant_in_the_person_s_own_zone_and_refused_when_it_is_not_o
 }
 
 #[tokio::test]
-async fn an_item_becomes_a_task_inside_another_transaction_and_can_be_put_back() {
+async fn item_becomes_a_task_inside_another_transaction_and_can_be_put_back() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let id = put(&db, tenant, &item("pay", Priority::High, None))

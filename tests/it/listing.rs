@@ -123,7 +123,7 @@ async fn nothing_is_said_or_done_about_a_job_of_somebody_else() {
 }
 
 #[tokio::test]
-async fn a_discarded_job_is_retried_once_and_keeps_its_id_and_its_attempts() {
+async fn discarded_job_is_retried_once_and_keeps_its_id_and_its_attempts() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -184,7 +184,7 @@ async fn retry_by_filter_takes_only_what_fits() {
 }
 
 #[tokio::test]
-async fn a_job_that_does_not_run_says_why() {
+async fn job_that_does_not_run_says_why() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

@@ -40,7 +40,7 @@ pub(crate) async fn app_on(db: TestDb, port: u16) -> TestApp {
 }
 
 #[tokio::test]
-async fn an_account_says_where_its_mailbox_is_and_nothing_of_its_secret() {
+async fn account_says_where_its_mailbox_is_and_nothing_of_its_secret() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;
     let path = format!("/v1/connections/{}", app.connection);

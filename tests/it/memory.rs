@@ -121,7 +121,7 @@ async fn change(db: &TestDb, session: &Session, seen: (MemoryId, i32), to: Chang
 }
 
 #[tokio::test]
-async fn a_full_level_evicts_what_was_used_least_recently_and_nothing_that_is_pinned() {
+async fn full_level_evicts_what_was_used_least_recently_and_nothing_that_is_pinned() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     let mut ids = Vec::new();
@@ -183,7 +183,7 @@ async fn what_is_all_pinned_takes_nothing_more() {
 }
 
 #[tokio::test]
-async fn the_cap_holds_under_fifty_writers_at_once() {
+async fn cap_holds_under_fifty_writers_at_once() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for n in 0..45 {
@@ -240,7 +240,7 @@ async fn of_writers_of_one_key_at_once_one_is_first_and_the_others_learn_of_it()
 }
 
 #[tokio::test]
-async fn an_email_or_a_model_writes_no_fact_and_no_habit_not_even_past_the_code() {
+async fn email_or_a_model_writes_no_fact_and_no_habit_not_even_past_the_code() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for level in ["semantic", "procedural"] {

@@ -55,7 +55,7 @@ async fn invite_as(acme: &TestTenant, whom: &str, role: Role) -> Result<Invited,
 }
 
 #[tokio::test]
-async fn a_new_database_lets_nobody_in() {
+async fn new_database_lets_nobody_in() {
     let db = TestDb::new().await;
     let rows: i64 = db
         .one("select (select count(*) from users) + (select count(*) from tenants) + (select count(*) from invites)")
@@ -64,7 +64,7 @@ async fn a_new_database_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn the_first_owner_comes_by_one_invite_and_then_there_is_no_second() {
+async fn first_owner_comes_by_one_invite_and_then_there_is_no_second() {
     let db = TestDb::new().await;
     let lost = bootstrap(db.pool(), &acme(), &email("ada@acme.example"))
         .await
@@ -116,7 +116,7 @@ async fn of_many_bootstraps_at_once_one_invite_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_invite_is_accepted_once_however_many_try() {
+async fn invite_is_accepted_once_however_many_try() {
     let acme = TestTenant::open().await;
     let invited = invite_as(&acme, "ada@acme.example", Role::Member)
         .await
@@ -136,7 +136,7 @@ async fn an_invite_is_accepted_once_however_many_try() {
 }
 
 #[tokio::test]
-async fn an_invite_is_taken_once_whatever_becomes_of_its_user() {
+async fn invite_is_taken_once_whatever_becomes_of_its_user() {
     let acme = TestTenant::open().await;
     let invited = invite_as(&acme, "ada@acme.example", Role::Member)
         .await
@@ -198,7 +198,7 @@ async fn every_dead_invite_is_gone_alike() {
 }
 
 #[tokio::test]
-async fn an_invite_stands_for_three_days() {
+async fn invite_stands_for_three_days() {
     let acme = TestTenant::open().await;
     let invited = invite_as(&acme, "ada@acme.example", Role::Member)
         .await

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use serde_json::json;
 
 #[tokio::test]
-async fn a_name_is_one_project_s_however_it_is_written() {
+async fn name_is_one_project_s_however_it_is_written() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (client, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
@@ -38,7 +38,7 @@ async fn a_name_is_one_project_s_however_it_is_written() {
 }
 
 #[tokio::test]
-async fn a_project_goes_with_its_tasks_and_comes_back_with_exactly_those() {
+async fn project_goes_with_its_tasks_and_comes_back_with_exactly_those() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -79,7 +79,7 @@ async fn a_project_goes_with_its_tasks_and_comes_back_with_exactly_those() {
 }
 
 #[tokio::test]
-async fn a_name_that_was_taken_meanwhile_is_not_restored_and_neither_are_the_tasks() {
+async fn name_that_was_taken_meanwhile_is_not_restored_and_neither_are_the_tasks() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

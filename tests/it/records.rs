@@ -39,7 +39,7 @@ async fn what_is_rolled_back_leaves_neither_task_nor_project() {
 }
 
 #[tokio::test]
-async fn a_task_is_meant_by_its_id_or_a_title_that_only_one_has() {
+async fn task_is_meant_by_its_id_or_a_title_that_only_one_has() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let stranger = Client::owner_of_new_tenant(&db).await.tenant;
@@ -68,7 +68,7 @@ async fn a_task_is_meant_by_its_id_or_a_title_that_only_one_has() {
 }
 
 #[tokio::test]
-async fn a_change_gives_back_what_taking_it_back_needs() {
+async fn change_gives_back_what_taking_it_back_needs() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let mut conn = db.pool().acquire().await.unwrap();
@@ -99,7 +99,7 @@ async fn a_change_gives_back_what_taking_it_back_needs() {
 }
 
 #[tokio::test]
-async fn an_email_is_tied_to_a_task_once_and_only_an_email_of_the_tenant_s() {
+async fn email_is_tied_to_a_task_once_and_only_an_email_of_the_tenant_s() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let stranger = Client::owner_of_new_tenant(&db).await.tenant;
@@ -143,7 +143,7 @@ async fn an_email_is_tied_to_a_task_once_and_only_an_email_of_the_tenant_s() {
 }
 
 #[tokio::test]
-async fn a_contact_is_made_or_changed_by_its_address_or_a_name_that_only_one_has() {
+async fn contact_is_made_or_changed_by_its_address_or_a_name_that_only_one_has() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let mut conn = db.pool().acquire().await.unwrap();

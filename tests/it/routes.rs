@@ -85,7 +85,7 @@ async fn only_opening_a_session_accepting_an_invite_and_the_description_are_publ
 }
 
 #[tokio::test]
-async fn a_token_that_is_none_opens_nothing() {
+async fn token_that_is_none_opens_nothing() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let unknown = format!("Bearer {}", SessionToken::generate().expose());
@@ -155,7 +155,7 @@ async fn what_is_not_declared_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_method_that_is_not_offered_is_refused_with_those_that_are() {
+async fn method_that_is_not_offered_is_refused_with_those_that_are() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -165,7 +165,7 @@ async fn a_method_that_is_not_offered_is_refused_with_those_that_are() {
 }
 
 #[tokio::test]
-async fn the_document_names_exactly_the_declared_operations() {
+async fn document_names_exactly_the_declared_operations() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let served = Client::owner_of_new_tenant(&db)
@@ -191,7 +191,7 @@ async fn the_document_names_exactly_the_declared_operations() {
 }
 
 #[test]
-fn the_committed_document_is_the_served_one() {
+fn committed_document_is_the_served_one() {
     let path = root().join("api/openapi.json");
     let committed: Value =
         serde_json::from_str(&fs::read_to_string(path).expect("api/openapi.json")).unwrap();

@@ -103,7 +103,7 @@ async fn faulty_rules_are_refused_with_pointers_and_the_active_ones_stay() {
 }
 
 #[tokio::test]
-async fn a_member_reads_the_rules_and_does_not_change_them() {
+async fn member_reads_the_rules_and_does_not_change_them() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let owner = api.sign_in(&db).await;

@@ -52,7 +52,7 @@ async fn eight_migrating_processes_apply_each_file_once_and_say_so() {
 }
 
 #[tokio::test]
-async fn an_api_that_cannot_serve_ends_and_says_why() {
+async fn api_that_cannot_serve_ends_and_says_why() {
     let fresh = TestDb::unmigrated().await;
     let newer = TestDb::new().await;
     newer
@@ -103,7 +103,7 @@ async fn an_api_that_cannot_serve_ends_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_terminated_api_answers_who_waits_and_ends_well() {
+async fn terminated_api_answers_who_waits_and_ends_well() {
     let db = TestDb::new().await;
     let api = Api::spawn(&db).await;
     let client = api.sign_in(&db).await;
@@ -126,7 +126,7 @@ async fn a_terminated_api_answers_who_waits_and_ends_well() {
 }
 
 #[tokio::test]
-async fn a_draining_api_is_not_ready_accepts_nobody_and_ends_with_its_last_request() {
+async fn draining_api_is_not_ready_accepts_nobody_and_ends_with_its_last_request() {
     let db = TestDb::new().await;
     let release = Arc::new(Notify::new());
     let gate = release.clone();

@@ -38,7 +38,7 @@ async fn submit_json(client: &Client, key: &str, body: &Value) -> TestResponse {
 }
 
 #[tokio::test]
-async fn a_new_mail_is_accepted_with_its_job_and_everything_that_belongs_to_it() {
+async fn new_mail_is_accepted_with_its_job_and_everything_that_belongs_to_it() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -141,7 +141,7 @@ async fn one_email_under_fifty_keys_at_once_is_one_job() {
 }
 
 #[tokio::test]
-async fn a_key_is_refused_for_another_request() {
+async fn key_is_refused_for_another_request() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -197,7 +197,7 @@ async fn quoted_and_bare_keys_are_one_and_spacing_of_json_is_none_of_its_busines
 }
 
 #[tokio::test]
-async fn a_key_is_needed_and_must_be_one() {
+async fn key_is_needed_and_must_be_one() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -250,7 +250,7 @@ async fn keys_of_two_tenants_and_of_two_users_never_meet() {
 }
 
 #[tokio::test]
-async fn an_expired_key_may_be_used_again() {
+async fn expired_key_may_be_used_again() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -350,7 +350,7 @@ async fn force_makes_another_job_and_a_dry_run_stands_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn an_external_id_names_one_piece_of_work() {
+async fn external_id_names_one_piece_of_work() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

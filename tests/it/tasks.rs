@@ -15,7 +15,7 @@ async fn open() -> (TestDb, TestApi, Client) {
 }
 
 #[tokio::test]
-async fn a_task_is_made_with_what_was_said_and_the_usual_for_the_rest() {
+async fn task_is_made_with_what_was_said_and_the_usual_for_the_rest() {
     let (_db, _api, client) = open().await;
     let answer = make(&client, "tasks", &json!({"title": " Pay  Ada "})).await;
     assert_eq!(
@@ -59,7 +59,7 @@ async fn a_task_is_made_with_what_was_said_and_the_usual_for_the_rest() {
 }
 
 #[tokio::test]
-async fn the_same_request_makes_one_task_and_is_answered_with_the_same_bytes() {
+async fn same_request_makes_one_task_and_is_answered_with_the_same_bytes() {
     let (db, _api, client) = open().await;
     let body = json!({"title": "Pay"});
     let answers = join_all((0..8).map(|_| make_with_key(&client, "tasks", "k1", &body))).await;
@@ -83,7 +83,7 @@ async fn the_same_request_makes_one_task_and_is_answered_with_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn a_refused_request_does_not_use_its_key_up() {
+async fn refused_request_does_not_use_its_key_up() {
     let (_db, _api, client) = open().await;
     let first = made(&client, "tasks", &json!({"title": "Pay"})).await;
     let again = json!({"title": "PAY"});
@@ -97,7 +97,7 @@ async fn a_refused_request_does_not_use_its_key_up() {
 }
 
 #[tokio::test]
-async fn a_title_is_its_own_in_its_project_however_it_is_written() {
+async fn title_is_its_own_in_its_project_however_it_is_written() {
     let (db, api, client) = open().await;
     let task = |title: &str, project: Option<&str>| json!({"title": title, "project": project});
     made(&client, "tasks", &task("Größe ändern", None)).await;
@@ -129,7 +129,7 @@ async fn of_tasks_of_one_title_made_at_the_same_moment_one_is_made() {
 }
 
 #[tokio::test]
-async fn a_change_names_the_version_it_was_made_on_and_changes_only_what_it_names() {
+async fn change_names_the_version_it_was_made_on_and_changes_only_what_it_names() {
     let (_db, _api, client) = open().await;
     let body = json!({"title": "Pay", "notes": "soon", "due_on": "2026-12-04", "project": "Bills"});
     let id = made(&client, "tasks", &body).await;
@@ -201,7 +201,7 @@ async fn of_changes_at_the_same_moment_one_is_made() {
 }
 
 #[tokio::test]
-async fn a_title_that_was_taken_meanwhile_is_neither_given_nor_restored() {
+async fn title_that_was_taken_meanwhile_is_neither_given_nor_restored() {
     let (_db, _api, client) = open().await;
     let first = made(&client, "tasks", &json!({"title": "Pay"})).await;
     let path = format!("/v1/tasks/{first}");
@@ -246,7 +246,7 @@ async fn what_is_deleted_is_read_and_not_listed_or_changed() {
 }
 
 #[tokio::test]
-async fn a_list_is_paged_filtered_and_the_tenant_s_own() {
+async fn list_is_paged_filtered_and_the_tenant_s_own() {
     let (db, api, client) = open().await;
     let stranger = api.sign_in(&db).await;
     made(&stranger, "tasks", &json!({"title": "Theirs"})).await;
@@ -316,7 +316,7 @@ async fn another_tenant_s_task_and_project_are_not_there() {
 }
 
 #[tokio::test]
-async fn a_bad_body_is_refused_with_a_pointer() {
+async fn bad_body_is_refused_with_a_pointer() {
     let (_db, _api, client) = open().await;
     let nobody = "0198c1d2-0000-7000-8000-000000000000";
     for (body, pointer) in [
@@ -388,7 +388,7 @@ async fn every_change_is_audited_without_words_and_recorded_in_the_history() {
 }
 
 #[tokio::test]
-async fn an_auditor_reads_tasks_projects_and_contacts_and_changes_nothing() {
+async fn auditor_reads_tasks_projects_and_contacts_and_changes_nothing() {
     let (db, _api, owner) = open().await;
     let id = made(&owner, "tasks", &json!({"title": "Pay"})).await;
     let path = format!("/v1/tasks/{id}");

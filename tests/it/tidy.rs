@@ -7,6 +7,7 @@ mod docs;
 mod graph;
 mod imports;
 mod language;
+mod names;
 mod peers;
 mod words;
 

@@ -47,7 +47,7 @@ fn down() -> LlmError {
 }
 
 #[tokio::test]
-async fn a_rule_decides_without_a_model_and_its_task_waits_for_a_person() {
+async fn rule_decides_without_a_model_and_its_task_waits_for_a_person() {
     let worker = TestWorker::open(Some(RULES), []).await;
     let output = worker.triage(INVOICE, |_| ()).await;
     assert_eq!(
@@ -96,7 +96,7 @@ async fn a_rule_decides_without_a_model_and_its_task_waits_for_a_person() {
 }
 
 #[tokio::test]
-async fn an_undecided_mail_is_asked_about_once_and_the_answer_is_accounted_for() {
+async fn undecided_mail_is_asked_about_once_and_the_answer_is_accounted_for() {
     let worker = TestWorker::open(None, [answer(|_| ())]).await;
     let output = worker.triage(INVOICE, |_| ()).await;
     assert_eq!(
@@ -124,7 +124,7 @@ async fn an_undecided_mail_is_asked_about_once_and_the_answer_is_accounted_for()
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_fit_is_repaired_once() {
+async fn answer_that_does_not_fit_is_repaired_once() {
     let worker = TestWorker::open(
         None,
         [answer(|reply| reply["sla"] = json!("soon")), answer(|_| ())],
@@ -166,7 +166,7 @@ async fn two_unusable_answers_end_in_a_task_for_a_person_whatever_the_trust() {
 }
 
 #[tokio::test]
-async fn an_outage_beside_a_rule_costs_no_attempt() {
+async fn outage_beside_a_rule_costs_no_attempt() {
     let worker = TestWorker::open(Some(QUESTION), [ModelTurn::Fails(down)]).await;
     let output = worker.triage(INVOICE, |_| ()).await;
     assert_eq!((output.source.as_str(), output.degraded), ("rule", true));
@@ -174,7 +174,7 @@ async fn an_outage_beside_a_rule_costs_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_question_is_asked_beside_a_rule_and_its_rule_is_added() {
+async fn question_is_asked_beside_a_rule_and_its_rule_is_added() {
     let worker = TestWorker::open(
         Some(QUESTION),
         [answer(|reply| reply["matched_rule"] = json!("urgent"))],
@@ -195,7 +195,7 @@ async fn a_question_is_asked_beside_a_rule_and_its_rule_is_added() {
 }
 
 #[tokio::test]
-async fn an_answer_is_paid_for_once_whatever_becomes_of_the_attempt() {
+async fn answer_is_paid_for_once_whatever_becomes_of_the_attempt() {
     let worker = TestWorker::open(None, [answer(|_| ())]).await;
     worker.submit(INVOICE, |_| ()).await;
     let job = worker.claim().await;
@@ -215,7 +215,7 @@ async fn an_answer_is_paid_for_once_whatever_becomes_of_the_attempt() {
 }
 
 #[tokio::test]
-async fn a_worker_that_lost_the_job_during_the_call_writes_only_what_it_cost() {
+async fn worker_that_lost_the_job_during_the_call_writes_only_what_it_cost() {
     let ModelTurn::Says(text) = answer(|_| ()) else {
         unreachable!()
     };
@@ -240,7 +240,7 @@ async fn a_worker_that_lost_the_job_during_the_call_writes_only_what_it_cost() {
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_everything_and_keeps_nothing() {
+async fn dry_run_tells_everything_and_keeps_nothing() {
     let worker = TestWorker::open(Some(RULES), []).await;
     let output = worker.triage(INVOICE, |args| args.dry_run = true).await;
     assert!(output.dry_run && output.actions[0].approval_id.is_none());
@@ -277,7 +277,7 @@ async fn a_dry_run_tells_everything_and_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn an_email_is_judged_once_by_the_same_rules_unless_forced() {
+async fn email_is_judged_once_by_the_same_rules_unless_forced() {
     let worker = TestWorker::open(Some(RULES), []).await;
     let first = worker.triage(INVOICE, |_| ()).await;
     let again = worker.triage(INVOICE, |_| ()).await;
@@ -353,7 +353,7 @@ async fn trust_decides_what_runs_by_itself() {
 }
 
 #[tokio::test]
-async fn a_suspected_injection_stops_everything_that_would_run_by_itself() {
+async fn suspected_injection_stops_everything_that_would_run_by_itself() {
     let injected = |reply: &mut Value| {
         reply["injection_suspected"] = json!(true);
         reply["actions"] =
@@ -389,7 +389,7 @@ async fn own_mail_and_auto_replies_are_not_judged() {
 }
 
 #[tokio::test]
-async fn a_failure_has_a_message_for_the_user_and_one_for_the_operator() {
+async fn failure_has_a_message_for_the_user_and_one_for_the_operator() {
     let worker = TestWorker::open(None, []).await;
     worker.submit(b"no mail at all", |_| ()).await;
     let failure = worker.attempt(&worker.claim().await).await.err().unwrap();

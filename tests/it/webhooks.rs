@@ -74,7 +74,7 @@ fn signature(secret: &str, request: &Request) -> String {
 }
 
 #[tokio::test]
-async fn a_call_is_signed_tells_of_the_email_without_its_text_and_waits_for_a_person() {
+async fn call_is_signed_tells_of_the_email_without_its_text_and_waits_for_a_person() {
     let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(204)).await;
     let (connection, secret) = hooked(&app, &receiver.uri()).await;
@@ -121,7 +121,7 @@ async fn a_call_is_signed_tells_of_the_email_without_its_text_and_waits_for_a_pe
 }
 
 #[tokio::test]
-async fn a_receiver_that_fails_or_asks_for_a_pause_is_called_again_under_the_same_id() {
+async fn receiver_that_fails_or_asks_for_a_pause_is_called_again_under_the_same_id() {
     let app = TestApp::open().await;
     let receiver = MockServer::start().await;
     for (status, times) in [(500, 1), (503, 1), (429, 1), (200, 9)] {
@@ -156,7 +156,7 @@ async fn a_receiver_that_fails_or_asks_for_a_pause_is_called_again_under_the_sam
 }
 
 #[tokio::test]
-async fn a_webhook_that_is_gone_is_disconnected_and_called_no_more() {
+async fn webhook_that_is_gone_is_disconnected_and_called_no_more() {
     let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(410)).await;
     let (connection, _) = hooked(&app, &receiver.uri()).await;
@@ -185,7 +185,7 @@ async fn a_webhook_that_is_gone_is_disconnected_and_called_no_more() {
 }
 
 #[tokio::test]
-async fn a_refusal_or_a_redirect_is_the_end_and_nobody_else_is_called() {
+async fn refusal_or_a_redirect_is_the_end_and_nobody_else_is_called() {
     let elsewhere = answering(ResponseTemplate::new(200)).await;
     for (answer, code) in [
         (

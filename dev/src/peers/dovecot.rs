@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_compiled_in_path_becomes_relative_and_nothing_moves() {
+    fn compiled_in_path_becomes_relative_and_nothing_moves() {
         let mut bytes = b"a\0/usr/bin/doveconf-x\0/usr/bin/doveconf\0b".to_vec();
         drop_leading_slash(&mut bytes, "/usr/bin/doveconf").unwrap();
         assert_eq!(bytes, b"a\0/usr/bin/doveconf-x\0usr/bin/doveconf\0\0b");

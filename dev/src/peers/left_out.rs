@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_no_test_needs_leaves_none_out() {
+    fn peer_that_no_test_needs_leaves_none_out() {
         let folder = folder();
         let tests = Tests::that_need([Peer::Libfaketime], folder.path(), LISTING).unwrap();
         assert_eq!(tests.skip_args(), [""; 0]);

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forced_way_is_the_only_one_unless_the_peer_does_not_have_it() {
+    fn forced_way_is_the_only_one_unless_the_peer_does_not_have_it() {
         assert_eq!(source::<BY_DEB>(None), Ok(PeerSource::Deb));
         assert_eq!(source::<BY_DEB>(Some(PeerSource::Deb)), Ok(PeerSource::Deb));
         assert_eq!(
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_only_looks_at_this_machine() {
+    fn test_only_looks_at_this_machine() {
         let found = find::<OnlyBy<BY_DEB>>(Path::new("/nowhere"), None);
         let missing = found.err().map(|missing| missing.to_string());
         assert_eq!(

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_forced_way_is_refused() {
+    fn unknown_forced_way_is_refused() {
         assert_eq!("npm".parse(), Ok(BinarySource::Npm));
         assert!("docker".parse::<BinarySource>().is_err());
     }

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tarball_with_other_bytes_is_refused() {
+    fn tarball_with_other_bytes_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let tarball = folder.path().join("x.tgz");
         fs::write(&tarball, "other bytes").unwrap();

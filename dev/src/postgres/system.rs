@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_of_debians_versions_comes_first() {
+    fn newest_of_debians_versions_comes_first() {
         let root = tempfile::tempdir().unwrap();
         for name in ["9.6", "15", "18", "common"] {
             fs::create_dir(root.path().join(name)).unwrap();

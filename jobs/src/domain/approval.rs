@@ -117,7 +117,7 @@ mod tests {
     };
 
     #[test]
-    fn the_hash_is_over_what_will_be_executed() {
+    fn hash_is_over_what_will_be_executed() {
         let proposal = |title: &str| Proposal {
             kind: ActionType::CreateTask,
             params: Params::read(

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_has_a_length_and_may_touch_its_neighbour() {
+    fn span_has_a_length_and_may_touch_its_neighbour() {
         let at = |minutes| DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
         let span = |from, to| Span::new(at(from), at(to));
         for (from, to) in [(0, 0), (10, 0), (0, 24 * 60 + 1)] {

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_a_name_or_an_address_and_nothing_else() {
+    fn host_is_a_name_or_an_address_and_nothing_else() {
         for (host, sound) in [
             ("smtp.example.org", true),
             ("127.0.0.1", true),

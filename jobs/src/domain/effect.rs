@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn an_email_has_one_message_id_and_another_email_has_another() {
+    fn email_has_one_message_id_and_another_email_has_another() {
         let tenant = TenantId::new();
         let id = message_id(tenant, &[1; 32], "acme.example");
         assert_eq!(id, message_id(tenant, &[1; 32], "acme.example"));

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_start_is_a_moment_or_a_time_on_the_users_clocks() {
+    fn start_is_a_moment_or_a_time_on_the_users_clocks() {
         let zone = chrono_tz::Europe::Berlin;
         for (text, moment) in [
             ("2026-11-24T09:30:00+02:00", Some("2026-11-24T07:30:00Z")),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_lasts_between_a_minute_and_a_day() {
+    fn event_lasts_between_a_minute_and_a_day() {
         for (text, wanted) in [
             (None, Some(30)),
             (Some("45"), Some(45)),

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_opens_high_risk_to_autonomous_tenants_only() {
+    fn policy_opens_high_risk_to_autonomous_tenants_only() {
         for trust in TrustMode::ALL {
             let gate = by_trust(*trust, Risk::High, HighRiskPolicy::Allow);
             assert_eq!(gate == Gate::Auto, *trust == TrustMode::Autonomous);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_for_confirmation_is_stronger_than_trust() {
+    fn wish_for_confirmation_is_stronger_than_trust() {
         let decided = |confirmation| {
             decide(
                 TrustMode::Autonomous,

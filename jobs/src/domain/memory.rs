@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_is_one_however_it_is_capitalised_and_names_what_its_kind_asks_for() {
+    fn scope_is_one_however_it_is_capitalised_and_names_what_its_kind_asks_for() {
         let ada = MemoryScope::parse(ScopeKind::Sender, " Ada@Client.COM ").unwrap();
         assert_eq!(ada.value(), "ada@client.com");
         let of_ada = MemoryScope::of_sender("Ada@client.com");

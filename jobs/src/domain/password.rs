@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_common_list_holds_only_what_could_be_chosen() {
+    fn common_list_holds_only_what_could_be_chosen() {
         assert_eq!(COMMON.lines().count(), 3_000);
         for line in COMMON.lines() {
             assert!(

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_agent_is_cut_and_cleaned() {
+    fn user_agent_is_cut_and_cleaned() {
         let long = format!("a\r\nb{}", "é".repeat(400));
         let origin = Origin::new(None, Some(&long), None);
         let kept = origin.user_agent.unwrap();

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_generated_token_parses_back_to_itself() {
+    fn generated_token_parses_back_to_itself() {
         for _ in 0..200 {
             let token = SessionToken::generate();
             assert_eq!(token.expose().len(), 5 + 43 + 6);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_one_kind_is_not_one_of_another() {
+    fn token_of_one_kind_is_not_one_of_another() {
         let invite = InviteToken::generate();
         assert_eq!(
             SessionToken::parse(invite.expose()).unwrap_err(),
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_is_part_of_the_hash() {
+    fn kind_is_part_of_the_hash() {
         let invite = InviteToken::generate();
         let same_text = SessionToken::from_checked(invite.expose().to_owned());
         assert_ne!(invite.hash(), same_text.hash());

@@ -70,7 +70,7 @@ async fn twenty_people_who_agree_at_once_have_it_done_once() {
 }
 
 #[tokio::test]
-async fn an_agreement_that_is_revoked_in_time_does_nothing_and_may_be_given_again() {
+async fn agreement_that_is_revoked_in_time_does_nothing_and_may_be_given_again() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -133,7 +133,7 @@ async fn what_was_agreed_to_is_what_is_done_or_nothing_is() {
 }
 
 #[tokio::test]
-async fn an_approval_whose_job_ends_without_a_word_is_not_left_hanging() {
+async fn approval_whose_job_ends_without_a_word_is_not_left_hanging() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

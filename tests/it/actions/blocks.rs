@@ -41,7 +41,7 @@ async fn blocks(client: &Client, status: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn an_approved_block_is_in_the_day_of_who_agreed_and_given_free_when_it_is_undone() {
+async fn approved_block_is_in_the_day_of_who_agreed_and_given_free_when_it_is_undone() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -69,7 +69,7 @@ async fn an_approved_block_is_in_the_day_of_who_agreed_and_given_free_when_it_is
 }
 
 #[tokio::test]
-async fn a_block_that_one_has_agreed_to_before_is_not_an_action_s_to_take_back() {
+async fn block_that_one_has_agreed_to_before_is_not_an_action_s_to_take_back() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -95,7 +95,7 @@ async fn a_block_that_one_has_agreed_to_before_is_not_an_action_s_to_take_back()
 }
 
 #[tokio::test]
-async fn an_item_is_put_off_and_back_where_it_was_unless_somebody_has_touched_it() {
+async fn item_is_put_off_and_back_where_it_was_unless_somebody_has_touched_it() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -163,7 +163,7 @@ async fn nobody_puts_off_what_they_cannot_see() {
 }
 
 #[tokio::test]
-async fn a_snoozed_mail_waits_in_the_inbox_even_if_it_asked_for_nothing() {
+async fn snoozed_mail_waits_in_the_inbox_even_if_it_asked_for_nothing() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -194,7 +194,7 @@ async fn a_snoozed_mail_waits_in_the_inbox_even_if_it_asked_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_snooze_is_undone_and_what_it_had_added_to_the_inbox_is_gone() {
+async fn snooze_is_undone_and_what_it_had_added_to_the_inbox_is_gone() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

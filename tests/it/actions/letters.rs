@@ -42,7 +42,7 @@ async fn open_app() -> TestApp {
 }
 
 #[tokio::test]
-async fn a_reply_goes_as_it_was_agreed_to_in_its_thread_and_to_nobody_else() {
+async fn reply_goes_as_it_was_agreed_to_in_its_thread_and_to_nobody_else() {
     let app = open_app().await;
     let _worker = app.worker().await;
     let message = handed_in(&app.client).await;
@@ -107,7 +107,7 @@ async fn reply_has_the_original_below_its_text_when_the_tenant_wants_it() {
 }
 
 #[tokio::test]
-async fn a_forward_is_critical_and_passes_on_the_email_as_we_hold_it() {
+async fn forward_is_critical_and_passes_on_the_email_as_we_hold_it() {
     let app = open_app().await;
     let _worker = app.worker().await;
     let message = handed_in(&app.client).await;
@@ -133,7 +133,7 @@ async fn a_forward_is_critical_and_passes_on_the_email_as_we_hold_it() {
 }
 
 #[tokio::test]
-async fn a_draft_that_is_asked_for_is_a_job_that_sends_nothing() {
+async fn draft_that_is_asked_for_is_a_job_that_sends_nothing() {
     let app = open_app().await;
     let _worker = app.worker().await;
     let message = handed_in(&app.client).await;
@@ -162,7 +162,7 @@ async fn a_draft_that_is_asked_for_is_a_job_that_sends_nothing() {
 }
 
 #[tokio::test]
-async fn an_answer_without_an_email_or_with_two_texts_is_refused() {
+async fn answer_without_an_email_or_with_two_texts_is_refused() {
     let app = open_app().await;
     let _worker = app.worker().await;
     let message = handed_in(&app.client).await;

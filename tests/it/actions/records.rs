@@ -72,7 +72,7 @@ async fn trust_decides_what_waits_and_a_request_can_only_lower_it() {
 }
 
 #[tokio::test]
-async fn an_approved_task_is_made_once_and_undone_unless_somebody_has_touched_it() {
+async fn approved_task_is_made_once_and_undone_unless_somebody_has_touched_it() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (client, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
@@ -107,7 +107,7 @@ async fn an_approved_task_is_made_once_and_undone_unless_somebody_has_touched_it
 }
 
 #[tokio::test]
-async fn a_title_that_is_taken_fails_the_approval_and_tells_why() {
+async fn title_that_is_taken_fails_the_approval_and_tells_why() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

@@ -133,7 +133,7 @@ async fn connect(client: &Client, account: &Value) -> TestResponse {
 }
 
 #[tokio::test]
-async fn an_email_is_sent_when_a_person_has_agreed_and_not_before() {
+async fn email_is_sent_when_a_person_has_agreed_and_not_before() {
     let app = TestApp::open().await;
     let _worker = app.worker().await;
     let approval = app.written("Hello").await;
@@ -248,7 +248,7 @@ async fn what_may_have_been_sent_is_not_sent_again_and_a_person_has_the_last_wor
 }
 
 #[tokio::test]
-async fn an_email_can_be_called_back_while_it_is_held() {
+async fn email_can_be_called_back_while_it_is_held() {
     let app = TestApp::open().await;
     let _worker = app.worker().await;
     let approval = app.written("Hello").await;
@@ -268,7 +268,7 @@ async fn an_email_can_be_called_back_while_it_is_held() {
 }
 
 #[tokio::test]
-async fn a_refused_password_burns_no_attempt_and_the_email_goes_with_the_new_one() {
+async fn refused_password_burns_no_attempt_and_the_email_goes_with_the_new_one() {
     let app = TestApp::open().await;
     let worker = app.worker().await;
     let approval = app.written("Hello").await;
@@ -362,7 +362,7 @@ async fn nothing_leaves_while_sending_is_disabled_or_the_hour_is_full() {
 }
 
 #[tokio::test]
-async fn an_email_that_no_attempt_could_send_is_recorded_as_not_sent() {
+async fn email_that_no_attempt_could_send_is_recorded_as_not_sent() {
     let app = TestApp::open().await;
     let worker = app.worker().await;
     let approval = app.written("Hello").await;

@@ -91,7 +91,7 @@ async fn without_an_operator_tenant_nobody_is_an_operator() {
 }
 
 #[tokio::test]
-async fn the_operators_tenant_may_be_made_after_the_api_has_started() {
+async fn operators_tenant_may_be_made_after_the_api_has_started() {
     let db = TestDb::new().await;
     let api = TestApi::start_with(&db, &[("OPERATOR_TENANT", "later")]).await;
     let owner = api.sign_in(&db).await;

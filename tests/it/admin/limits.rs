@@ -20,7 +20,7 @@ async fn delete(operator: &Client, name: &str) -> TestResponse {
 }
 
 #[tokio::test]
-async fn a_limit_is_set_changed_seen_and_lifted() {
+async fn limit_is_set_changed_seen_and_lifted() {
     let db = TestDb::new().await;
     let (_api, operator) = with_operators(&db).await;
     let own = format!("tenant/{}", operator.tenant);
@@ -60,7 +60,7 @@ async fn a_limit_is_set_changed_seen_and_lifted() {
 }
 
 #[tokio::test]
-async fn a_limit_of_nothing_or_of_no_number_is_refused() {
+async fn limit_of_nothing_or_of_no_number_is_refused() {
     let db = TestDb::new().await;
     let (_api, operator) = with_operators(&db).await;
     for name in [

@@ -37,7 +37,7 @@ async fn looked_in_vain(workers: &[Worker], before: &[f64]) {
 }
 
 #[tokio::test]
-async fn a_drained_queue_stands_still_on_three_workers_until_it_goes_on() {
+async fn drained_queue_stands_still_on_three_workers_until_it_goes_on() {
     let db = TestDb::new().await;
     let (_api, operator) = with_operators(&db).await;
     let (holds, says) = (VERDICT.to_owned(), VERDICT.to_owned());
@@ -172,7 +172,7 @@ async fn job_that_an_operator_stopped_is_counted_and_is_not_the_oldest() {
 }
 
 #[tokio::test]
-async fn a_queue_that_does_not_exist_or_a_reason_that_is_none_changes_nothing() {
+async fn queue_that_does_not_exist_or_a_reason_that_is_none_changes_nothing() {
     let db = TestDb::new().await;
     let (_api, operator) = with_operators(&db).await;
     let why = json!({"reason": "r"});

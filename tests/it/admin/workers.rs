@@ -29,7 +29,7 @@ async fn listed(
 }
 
 #[tokio::test]
-async fn a_worker_is_listed_from_its_start_to_its_orderly_end() {
+async fn worker_is_listed_from_its_start_to_its_orderly_end() {
     let db = TestDb::new().await;
     let model = FakeModel::start([Reply::Holds(VERDICT.to_owned())]).await;
     let api = Api::spawn(&db).await;
@@ -61,7 +61,7 @@ async fn a_worker_is_listed_from_its_start_to_its_orderly_end() {
 }
 
 #[tokio::test]
-async fn a_killed_worker_falls_silent_and_is_forgotten() {
+async fn killed_worker_falls_silent_and_is_forgotten() {
     let db = TestDb::new().await;
     let mut worker = Worker::spawn(&db).await;
     listed(&db, "one worker", |found| found.len() == 1).await;

@@ -9,7 +9,7 @@ use serde_json::json;
 const LAPSE: &str = "update approvals set expires_at = now() - interval '1 second'";
 
 #[tokio::test]
-async fn a_decision_that_comes_too_late_is_gone_and_the_approval_expired() {
+async fn decision_that_comes_too_late_is_gone_and_the_approval_expired() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -35,7 +35,7 @@ async fn a_decision_that_comes_too_late_is_gone_and_the_approval_expired() {
 }
 
 #[tokio::test]
-async fn a_skip_is_not_undone_into_an_approval_that_has_lapsed() {
+async fn skip_is_not_undone_into_an_approval_that_has_lapsed() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

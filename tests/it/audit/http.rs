@@ -92,7 +92,7 @@ async fn denials_are_written_but_do_not_fill_the_log() {
 }
 
 #[tokio::test]
-async fn a_request_is_followed_by_its_id_page_by_page() {
+async fn request_is_followed_by_its_id_page_by_page() {
     let acme = TestTenant::open().await;
     let tenant = acme.owner.tenant;
     let mut conn = acme.db.pool().acquire().await.unwrap();
@@ -166,7 +166,7 @@ async fn request_over_http_is_found_in_the_log_by_either_id() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_list_and_limits_out_of_range_are_refused() {
+async fn cursor_of_another_list_and_limits_out_of_range_are_refused() {
     let acme = TestTenant::open().await;
     let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);

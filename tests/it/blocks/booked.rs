@@ -52,7 +52,7 @@ async fn book(app: &TestApp, id: &str, version: i32) -> TestResponse {
 }
 
 #[tokio::test]
-async fn a_block_is_booked_once_however_often_it_is_asked_and_cancelled_with_its_event() {
+async fn block_is_booked_once_however_often_it_is_asked_and_cancelled_with_its_event() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     connected(&app, &radicale.calendar, PASSWORD).await;
     let id = accepted(&app, "Write the report", "09:00", "10:30").await;
@@ -156,7 +156,7 @@ async fn event_that_somebody_has_moved_stays_and_its_block_is_cancelled_when_ask
 }
 
 #[tokio::test]
-async fn a_block_is_booked_only_when_it_was_agreed_to_and_there_is_a_calendar() {
+async fn block_is_booked_only_when_it_was_agreed_to_and_there_is_a_calendar() {
     let app = TestApp::open().await;
     let id = block(&app.client, "Think", "09:00", "10:00").await;
     book(&app, &id, 1)
@@ -174,7 +174,7 @@ async fn a_block_is_booked_only_when_it_was_agreed_to_and_there_is_a_calendar() 
 }
 
 #[tokio::test]
-async fn a_booking_that_is_undone_by_its_approval_takes_the_block_with_it() {
+async fn booking_that_is_undone_by_its_approval_takes_the_block_with_it() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     connected(&app, &radicale.calendar, PASSWORD).await;
     let _worker = app.worker().await;

@@ -71,7 +71,7 @@ async fn blocks_that_nobody_decided_about_expire_each_once_and_in_batches() {
 }
 
 #[tokio::test]
-async fn a_worker_expires_blocks_and_a_late_accept_is_refused_before_it_does() {
+async fn worker_expires_blocks_and_a_late_accept_is_refused_before_it_does() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -89,7 +89,7 @@ async fn a_worker_expires_blocks_and_a_late_accept_is_refused_before_it_does() {
 }
 
 #[tokio::test]
-async fn an_accepted_block_is_booked_keeps_its_time_and_is_cancelled() {
+async fn accepted_block_is_booked_keeps_its_time_and_is_cancelled() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -129,7 +129,7 @@ async fn an_accepted_block_is_booked_keeps_its_time_and_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_displaced_block_gives_its_time_free_and_is_proposed_again_at_another() {
+async fn displaced_block_gives_its_time_free_and_is_proposed_again_at_another() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

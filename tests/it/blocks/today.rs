@@ -72,7 +72,7 @@ async fn twenty_requests_to_add_an_item_at_once_make_one_block_recorded_and_audi
 }
 
 #[tokio::test]
-async fn an_item_that_is_settled_hidden_or_another_tenant_s_gets_no_time() {
+async fn item_that_is_settled_hidden_or_another_tenant_s_gets_no_time() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (client, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);

@@ -63,7 +63,7 @@ fn complete(question: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn an_event_whose_answer_was_lost_is_found_and_not_made_twice() {
+async fn event_whose_answer_was_lost_is_found_and_not_made_twice() {
     for swallow in [false, true] {
         let (app, radicale) = (TestApp::open().await, Radicale::start().await);
         let url = losing_one(&radicale.calendar, "PUT", swallow).await;
@@ -81,7 +81,7 @@ async fn an_event_whose_answer_was_lost_is_found_and_not_made_twice() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_there_already_is_ours_by_its_uid_or_refused() {
+async fn event_that_is_there_already_is_ours_by_its_uid_or_refused() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     connected(&app, &radicale.calendar, PASSWORD).await;
     let _worker = app.worker().await;

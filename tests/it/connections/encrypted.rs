@@ -76,7 +76,7 @@ async fn mail_is_sent_and_filed_over_encrypted_lines_from_the_first_byte_or_by_s
 }
 
 #[tokio::test]
-async fn a_server_that_nobody_vouches_for_learns_no_password() {
+async fn server_that_nobody_vouches_for_learns_no_password() {
     for security in ["tls", "starttls"] {
         let servers = Servers::start(security).await;
         let somebody = Certificates::new();
@@ -95,7 +95,7 @@ async fn a_server_that_nobody_vouches_for_learns_no_password() {
 }
 
 #[tokio::test]
-async fn a_server_that_offers_no_starttls_gets_nothing_in_the_clear() {
+async fn server_that_offers_no_starttls_gets_nothing_in_the_clear() {
     let dovecot = Dovecot::start().await;
     let app = TestApp::open_with(|account| {
         account["smtp"]["security"] = Value::from("starttls");

@@ -66,7 +66,7 @@ async fn each_server_of_an_email_account_is_signed_in_to_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_refused_password_asks_for_a_new_one_until_it_is_taken() {
+async fn refused_password_asks_for_a_new_one_until_it_is_taken() {
     let app = TestApp::open().await;
     app.sink.demand("another");
     let _worker = app.worker().await;
@@ -86,7 +86,7 @@ async fn a_refused_password_asks_for_a_new_one_until_it_is_taken() {
 }
 
 #[tokio::test]
-async fn a_calendar_is_distinguished_from_other_urls() {
+async fn calendar_is_distinguished_from_other_urls() {
     let (app, radicale) = (TestApp::open().await, Radicale::start().await);
     let _worker = app.worker().await;
     let account = |url: &str, password: &str| json!({"provider": "caldav", "url": url, "username": radicale::USER, "password": password});
@@ -113,7 +113,7 @@ async fn a_calendar_is_distinguished_from_other_urls() {
 }
 
 #[tokio::test]
-async fn a_webhook_gets_a_signed_call_that_says_it_is_a_test_and_may_say_that_it_is_gone() {
+async fn webhook_gets_a_signed_call_that_says_it_is_a_test_and_may_say_that_it_is_gone() {
     let app = TestApp::open().await;
     let receiver = MockServer::start().await;
     for status in [204, 410] {

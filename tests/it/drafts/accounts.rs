@@ -19,7 +19,7 @@ async fn drafted(app: &TestApp, to: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_draft_is_sent_from_the_account_the_email_came_to_though_the_log_in_is_another() {
+async fn draft_is_sent_from_the_account_the_email_came_to_though_the_log_in_is_another() {
     let app = TestApp::open().await;
     let second = json!({
         "provider": "imap_smtp", "address": "support@acme.example",

@@ -56,7 +56,7 @@ async fn drafted(client: &Client) -> (String, Value) {
 }
 
 #[tokio::test]
-async fn a_reply_is_a_version_with_headers_by_code_and_an_approval_of_its_content() {
+async fn reply_is_a_version_with_headers_by_code_and_an_approval_of_its_content() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let (client, stranger) = (api.sign_in(&db).await, api.sign_in(&db).await);
@@ -92,7 +92,7 @@ async fn a_reply_is_a_version_with_headers_by_code_and_an_approval_of_its_conten
 }
 
 #[tokio::test]
-async fn a_revision_is_a_version_that_voids_the_approval_of_the_one_before() {
+async fn revision_is_a_version_that_voids_the_approval_of_the_one_before() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -243,7 +243,7 @@ async fn what_is_discarded_is_skipped_and_never_revised() {
 }
 
 #[tokio::test]
-async fn an_email_that_wants_an_answer_gets_a_draft_by_itself() {
+async fn email_that_wants_an_answer_gets_a_draft_by_itself() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -260,7 +260,7 @@ async fn an_email_that_wants_an_answer_gets_a_draft_by_itself() {
 }
 
 #[tokio::test]
-async fn a_wish_that_does_not_fit_is_refused_with_a_pointer() {
+async fn wish_that_does_not_fit_is_refused_with_a_pointer() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

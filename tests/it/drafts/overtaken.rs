@@ -80,7 +80,7 @@ async fn recorded(db: &TestDb, what: &str, id: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn an_answer_by_another_program_takes_a_held_or_scheduled_one_back() {
+async fn answer_by_another_program_takes_a_held_or_scheduled_one_back() {
     let app = open_app().await;
     let _worker = app.worker().await;
     for (payload, hold, waits) in [
@@ -125,7 +125,7 @@ async fn an_answer_by_another_program_takes_a_held_or_scheduled_one_back() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_has_looked_at_yet_is_seen_before_a_draft_goes() {
+async fn answer_that_nobody_has_looked_at_yet_is_seen_before_a_draft_goes() {
     let app = open_app().await;
     let _worker = app.worker().await;
     let Written { id, approval } = written(&app.client, "Plan", json!({})).await;
@@ -183,7 +183,7 @@ async fn what_is_no_answer_to_this_thread_by_this_user_after_this_email_stops_no
 }
 
 #[tokio::test]
-async fn an_email_that_was_answered_by_another_program_needs_no_draft() {
+async fn email_that_was_answered_by_another_program_needs_no_draft() {
     let db = TestDb::new().await;
     let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", KEYS)]).await;
     let client = api.sign_in(&db).await;

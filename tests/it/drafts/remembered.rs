@@ -39,7 +39,7 @@ fn drafted(used: &[&str]) -> Reply {
 }
 
 #[tokio::test]
-async fn an_email_is_written_with_what_its_writer_has_said_and_with_nobody_else_s() {
+async fn email_is_written_with_what_its_writer_has_said_and_with_nobody_else_s() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -92,7 +92,7 @@ async fn an_email_is_written_with_what_its_writer_has_said_and_with_nobody_else_
 }
 
 #[tokio::test]
-async fn an_item_that_was_not_shown_is_not_cited() {
+async fn item_that_was_not_shown_is_not_cited() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

@@ -15,7 +15,7 @@ use jobs::{
 };
 
 #[tokio::test]
-async fn a_version_comes_back_as_it_was_written_with_its_hash() {
+async fn version_comes_back_as_it_was_written_with_its_hash() {
     let acme = TestTenant::open().await;
     let tenant = acme.owner.tenant;
     let id = draft(&acme.db, tenant, Some(acme.owner.user), "Yes.").await;

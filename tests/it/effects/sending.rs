@@ -211,7 +211,7 @@ async fn stop_of_all_sending_and_a_pause_return_when_nothing_more_is_begun() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_lost_its_job_sends_nothing_and_nothing_is_begun_twice() {
+async fn attempt_that_lost_its_job_sends_nothing_and_nothing_is_begun_twice() {
     let db = TestDb::new().await;
     let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let line = connection(&db, tenant, "active", 60).await;

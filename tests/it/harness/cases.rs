@@ -128,7 +128,7 @@ impl Case for Batch {
 }
 
 #[tokio::test]
-async fn a_batch_is_summed_up_once_wherever_a_worker_is_struck() {
+async fn batch_is_summed_up_once_wherever_a_worker_is_struck() {
     strike(&Batch(TestUser::open().await)).await;
 }
 
@@ -172,7 +172,7 @@ impl Case for Draft {
 }
 
 #[tokio::test]
-async fn a_draft_is_written_once_wherever_its_worker_is_struck() {
+async fn draft_is_written_once_wherever_its_worker_is_struck() {
     strike(&Draft(TestUser::open().await)).await;
 }
 
@@ -276,6 +276,6 @@ impl Case for ApprovedEmails {
 }
 
 #[tokio::test]
-async fn an_email_is_sent_once_or_a_person_asked_wherever_its_worker_is_struck() {
+async fn email_is_sent_once_or_a_person_asked_wherever_its_worker_is_struck() {
     strike(&ApprovedEmails::open().await).await;
 }

@@ -105,7 +105,7 @@ impl Peer for Dovecot {
 }
 
 #[tokio::test]
-async fn an_email_is_moved_once_wherever_its_worker_is_struck() {
+async fn email_is_moved_once_wherever_its_worker_is_struck() {
     let dovecot = Dovecot::start().await;
     for n in 0..PIECES {
         dovecot.deliver("INBOX", &mail(n));
@@ -133,7 +133,7 @@ async fn meetings() -> Approved<Radicale> {
 }
 
 #[tokio::test]
-async fn an_event_is_made_once_wherever_its_worker_is_struck() {
+async fn event_is_made_once_wherever_its_worker_is_struck() {
     strike(&meetings().await).await;
 }
 
@@ -153,7 +153,7 @@ impl Peer for MockServer {
 }
 
 #[tokio::test]
-async fn a_webhook_is_called_under_one_id_wherever_its_worker_is_struck() {
+async fn webhook_is_called_under_one_id_wherever_its_worker_is_struck() {
     let app = TestApp::open().await;
     let receiver = answering(ResponseTemplate::new(204)).await;
     let (connection, _) = hooked(&app, &receiver.uri()).await;
@@ -189,7 +189,7 @@ impl Case for Undone {
 }
 
 #[tokio::test]
-async fn an_event_is_undone_wherever_its_worker_is_struck() {
+async fn event_is_undone_wherever_its_worker_is_struck() {
     let meetings = meetings().await;
     {
         let _worker = meetings.worker().await;

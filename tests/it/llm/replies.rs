@@ -11,7 +11,7 @@ fn boundary(body: &Value) -> String {
 }
 
 #[tokio::test]
-async fn the_request_is_exactly_this() {
+async fn request_is_exactly_this() {
     let asked = TestCall::script([says("{}")]).await;
     asked.complete().await.unwrap();
     asked.complete().await.unwrap();
@@ -68,7 +68,7 @@ async fn the_request_is_exactly_this() {
 }
 
 #[tokio::test]
-async fn an_answer_comes_back_with_its_cost() {
+async fn answer_comes_back_with_its_cost() {
     let asked = TestCall::script([says(r#"{"spam":true}"#)]).await;
     let completion = asked.complete().await.unwrap();
     assert_eq!(completion.json::<Value>().unwrap(), json!({ "spam": true }));
@@ -141,7 +141,7 @@ async fn what_a_call_cost_is_known_whatever_became_of_it() {
 }
 
 #[tokio::test]
-async fn a_success_that_is_no_answer_is_not_tried_again_because_it_may_be_billed() {
+async fn success_that_is_no_answer_is_not_tried_again_because_it_may_be_billed() {
     let page = ResponseTemplate::new(200).set_body_string("<html>Please log in</html>");
     let empty = ResponseTemplate::new(200).set_body_json(json!({ "choices": [] }));
     for reply in [page, empty] {
@@ -152,7 +152,7 @@ async fn a_success_that_is_no_answer_is_not_tried_again_because_it_may_be_billed
 }
 
 #[tokio::test]
-async fn a_code_may_be_a_number_a_word_or_a_number_in_words() {
+async fn code_may_be_a_number_a_word_or_a_number_in_words() {
     let error = |status: u16, code: Value| {
         ResponseTemplate::new(status)
             .set_body_json(json!({ "error": { "message": "no", "code": code } }))
@@ -173,7 +173,7 @@ async fn a_code_may_be_a_number_a_word_or_a_number_in_words() {
 }
 
 #[tokio::test]
-async fn a_reply_without_end_is_not_read_to_its_end() {
+async fn reply_without_end_is_not_read_to_its_end() {
     let endless = ResponseTemplate::new(200).set_body_string("x".repeat(3 * 1024 * 1024));
     let asked = TestCall::script([endless]).await;
     let error = asked.refused().await;
@@ -182,7 +182,7 @@ async fn a_reply_without_end_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_with_the_credential() {
+async fn redirect_is_not_followed_with_the_credential() {
     let elsewhere = TestCall::script([says("{}")]).await;
     let target = format!("{}/v1/chat/completions", elsewhere.server.uri());
     for status in [301, 302, 307, 308] {

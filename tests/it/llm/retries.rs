@@ -10,7 +10,7 @@ fn limited(header: &str, wait: &str) -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn a_limit_is_waited_out_for_at_least_the_time_asked_wherever_it_is_said() {
+async fn limit_is_waited_out_for_at_least_the_time_asked_wherever_it_is_said() {
     for (header, wait) in [
         ("retry-after-ms", "150"),
         ("retry-after", "0.15"),
@@ -33,7 +33,7 @@ async fn a_limit_is_waited_out_for_at_least_the_time_asked_wherever_it_is_said()
 }
 
 #[tokio::test]
-async fn a_passing_failure_is_tried_again() {
+async fn passing_failure_is_tried_again() {
     for status in [408, 409, 429, 500, 502, 503, 504, 529] {
         let asked = TestCall::script([refuses(status), says("{}")]).await;
         assert_eq!(asked.complete().await.unwrap().tries, 2, "{status}");
@@ -42,7 +42,7 @@ async fn a_passing_failure_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_is_not_tried_again() {
+async fn refusal_for_good_is_not_tried_again() {
     for status in [400, 401, 402, 403, 404, 413, 422] {
         let asked = TestCall::script([refuses(status), says("{}")]).await;
         let error = asked.refused().await;
@@ -52,7 +52,7 @@ async fn a_refusal_for_good_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_spent_quota_is_not_tried_again_and_names_a_moment() {
+async fn spent_quota_is_not_tried_again_and_names_a_moment() {
     let spent = ResponseTemplate::new(429)
         .insert_header("retry-after", "1")
         .set_body_json(json!({ "error": { "message": "m", "type": "insufficient_quota", "code": "insufficient_quota" } }));
@@ -65,7 +65,7 @@ async fn a_spent_quota_is_not_tried_again_and_names_a_moment() {
 }
 
 #[tokio::test]
-async fn the_server_may_ask_for_a_repeat_or_forbid_it() {
+async fn server_may_ask_for_a_repeat_or_forbid_it() {
     let yes = refuses(400).insert_header("x-should-retry", "true");
     let asked = TestCall::script([yes, says("{}")]).await;
     assert_eq!(asked.complete().await.unwrap().tries, 2);
@@ -91,7 +91,7 @@ async fn tries_are_counted_and_end() {
 }
 
 #[tokio::test]
-async fn a_wait_that_does_not_fit_before_the_deadline_is_left_to_the_queue() {
+async fn wait_that_does_not_fit_before_the_deadline_is_left_to_the_queue() {
     let asked = TestCall::script([limited("retry-after", "200")]).await;
     let started = Instant::now();
     let error = asked.refused().await;
@@ -105,7 +105,7 @@ async fn a_wait_that_does_not_fit_before_the_deadline_is_left_to_the_queue() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_is_given_up_and_asked_for_again() {
+async fn slow_answer_is_given_up_and_asked_for_again() {
     let asked = TestCall::with(RetryConfig {
         attempt_timeout: Duration::from_millis(300),
         ..QUICK
@@ -142,7 +142,7 @@ async fn no_attempt_begins_that_could_not_end_before_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_deadline_ends_an_attempt_that_has_time_left() {
+async fn deadline_ends_an_attempt_that_has_time_left() {
     let mut asked = TestCall::script([says("{}").set_delay(Duration::from_secs(60))]).await;
     asked.time = Duration::from_millis(300);
     let started = Instant::now();
@@ -152,7 +152,7 @@ async fn a_deadline_ends_an_attempt_that_has_time_left() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_tried_again_and_does_not_name_the_address() {
+async fn refused_connection_is_tried_again_and_does_not_name_the_address() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -170,7 +170,7 @@ async fn a_refused_connection_is_tried_again_and_does_not_name_the_address() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_tried_again() {
+async fn connection_that_breaks_is_tried_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let accepted = Arc::new(AtomicUsize::new(0));
@@ -192,7 +192,7 @@ async fn a_connection_that_breaks_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_given_up_gives_up_its_call() {
+async fn job_that_is_given_up_gives_up_its_call() {
     let asked = TestCall::with(RetryConfig {
         attempt_timeout: Duration::from_secs(50),
         ..QUICK

@@ -139,7 +139,7 @@ async fn marks_are_set_on_the_one_email_that_is_meant_and_taken_off_again() {
 }
 
 #[tokio::test]
-async fn an_email_is_put_where_its_user_would_look_for_it_and_back_again() {
+async fn email_is_put_where_its_user_would_look_for_it_and_back_again() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;
     let _worker = app.worker().await;
@@ -239,7 +239,7 @@ async fn nobody_reaches_into_the_mailbox_of_another() {
 }
 
 #[tokio::test]
-async fn a_change_whose_answer_is_lost_is_found_done_and_can_be_undone() {
+async fn change_whose_answer_is_lost_is_found_done_and_can_be_undone() {
     for (kind, command) in [
         (ActionType::Archive, "UID MOVE"),
         (ActionType::Star, "UID STORE"),
@@ -274,7 +274,7 @@ async fn a_change_whose_answer_is_lost_is_found_done_and_can_be_undone() {
 }
 
 #[tokio::test]
-async fn a_worker_that_dies_over_a_move_leaves_it_to_the_next_which_can_take_it_back() {
+async fn worker_that_dies_over_a_move_leaves_it_to_the_next_which_can_take_it_back() {
     let dovecot = Dovecot::start().await;
     let cutter = Cutter::before(dovecot.port).await;
     let app = app_at(cutter.port).await;

@@ -18,7 +18,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_server_that_cannot_move_has_the_one_email_copied_and_deleted() {
+async fn server_that_cannot_move_has_the_one_email_copied_and_deleted() {
     let dovecot = Dovecot::start_with_capabilities("IMAP4rev1 UIDPLUS SPECIAL-USE").await;
     let app = app_with(&dovecot).await;
     let _worker = app.worker().await;
@@ -36,7 +36,7 @@ async fn a_server_that_cannot_move_has_the_one_email_copied_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_server_that_can_only_delete_all_that_is_marked_is_not_asked_to_move() {
+async fn server_that_can_only_delete_all_that_is_marked_is_not_asked_to_move() {
     let dovecot = Dovecot::start_with_capabilities("IMAP4rev1 SPECIAL-USE").await;
     let app = app_with(&dovecot).await;
     let _worker = app.worker().await;
@@ -50,7 +50,7 @@ async fn a_server_that_can_only_delete_all_that_is_marked_is_not_asked_to_move()
 }
 
 #[tokio::test]
-async fn a_mailbox_that_does_not_let_us_in_burns_no_attempt_and_is_changed_with_the_new_password() {
+async fn mailbox_that_does_not_let_us_in_burns_no_attempt_and_is_changed_with_the_new_password() {
     let dovecot = Dovecot::start().await;
     let imap = json!({"host": "127.0.0.1", "port": dovecot.port, "security": "none"});
     let app = TestApp::open_with(|account| {

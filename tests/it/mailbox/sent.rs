@@ -32,7 +32,7 @@ async fn arrived(app: &TestApp) -> Received {
 }
 
 #[tokio::test]
-async fn a_sent_mail_is_filed_once_and_read() {
+async fn sent_mail_is_filed_once_and_read() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;
     let _worker = app.worker().await;
@@ -50,7 +50,7 @@ async fn a_sent_mail_is_filed_once_and_read() {
 }
 
 #[tokio::test]
-async fn an_email_is_sent_although_it_cannot_be_filed() {
+async fn email_is_sent_although_it_cannot_be_filed() {
     // A port where nobody listens any more.
     let port = Dovecot::start().await.port;
     let app = app_at(port).await;
@@ -65,7 +65,7 @@ async fn an_email_is_sent_although_it_cannot_be_filed() {
 }
 
 #[tokio::test]
-async fn an_email_whose_answer_was_lost_is_found_where_its_server_filed_it() {
+async fn email_whose_answer_was_lost_is_found_where_its_server_filed_it() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;
     let _worker = app.worker().await;
@@ -86,7 +86,7 @@ async fn an_email_whose_answer_was_lost_is_found_where_its_server_filed_it() {
 }
 
 #[tokio::test]
-async fn an_email_whose_answer_was_lost_is_found_under_the_message_id_of_its_server() {
+async fn email_whose_answer_was_lost_is_found_under_the_message_id_of_its_server() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;
     let _worker = app.worker().await;
@@ -108,7 +108,7 @@ async fn an_email_whose_answer_was_lost_is_found_under_the_message_id_of_its_ser
 }
 
 #[tokio::test]
-async fn an_email_whose_answer_was_lost_and_that_nobody_filed_is_left_to_a_person() {
+async fn email_whose_answer_was_lost_and_that_nobody_filed_is_left_to_a_person() {
     let dovecot = Dovecot::start().await;
     let app = app_with(&dovecot).await;
     let _worker = app.worker().await;

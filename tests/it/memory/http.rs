@@ -31,7 +31,7 @@ fn sign_off(value: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_note_is_remembered_once_and_replaced_only_by_who_has_seen_it() {
+async fn note_is_remembered_once_and_replaced_only_by_who_has_seen_it() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -128,7 +128,7 @@ async fn pins_are_put_and_taken_and_what_is_deleted_is_gone_with_its_words() {
 }
 
 #[tokio::test]
-async fn a_list_is_paged_filtered_and_the_user_s_own() {
+async fn list_is_paged_filtered_and_the_user_s_own() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -214,7 +214,7 @@ async fn another_user_s_memory_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_bad_note_is_refused_with_a_pointer() {
+async fn bad_note_is_refused_with_a_pointer() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -279,7 +279,7 @@ async fn what_is_done_to_the_memory_is_audited_and_told_without_its_words() {
 }
 
 #[tokio::test]
-async fn an_auditor_has_a_memory_to_read_and_none_to_write() {
+async fn auditor_has_a_memory_to_read_and_none_to_write() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let owner = api.sign_in(&db).await;

@@ -30,7 +30,7 @@ async fn note(db: &TestDb, user: &Session, scope: MemoryScope, key: &str) {
 }
 
 #[tokio::test]
-async fn a_prompt_is_given_what_holds_everywhere_and_in_its_scopes_and_nobody_else_s() {
+async fn prompt_is_given_what_holds_everywhere_and_in_its_scopes_and_nobody_else_s() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     let of = |kind, value| MemoryScope::parse(kind, value).unwrap();
@@ -124,7 +124,7 @@ async fn being_read_keeps_an_item_from_being_the_oldest() {
 }
 
 #[tokio::test]
-async fn an_item_is_not_read_from_the_moment_its_time_is_over() {
+async fn item_is_not_read_from_the_moment_its_time_is_over() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for key in ["past", "present"] {

@@ -42,7 +42,7 @@ async fn items_expire_each_once_and_in_batches() {
 }
 
 #[tokio::test]
-async fn an_expired_item_neither_counts_nor_holds_its_key_before_it_is_swept() {
+async fn expired_item_neither_counts_nor_holds_its_key_before_it_is_swept() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     for n in 0..50 {
@@ -83,7 +83,7 @@ async fn what_ended_a_week_ago_is_gone_for_good_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_worker_sweeps_the_memory() {
+async fn worker_sweeps_the_memory() {
     let db = TestDb::new().await;
     let user = somebody(&db).await;
     store_note(&db, &user, Level::Episodic, "past", "x").await;

@@ -25,7 +25,7 @@ async fn accept(caller: &Caller, token: &str, password: &str) -> TestResponse {
 }
 
 #[tokio::test]
-async fn the_command_line_prints_one_token_and_refuses_a_second_owner() {
+async fn command_line_prints_one_token_and_refuses_a_second_owner() {
     let db = TestDb::new().await;
     let bootstrap = [
         "bootstrap",
@@ -62,7 +62,7 @@ async fn the_command_line_prints_one_token_and_refuses_a_second_owner() {
 }
 
 #[tokio::test]
-async fn the_command_line_refuses_what_is_no_slug_address_or_role() {
+async fn command_line_refuses_what_is_no_slug_address_or_role() {
     let db = TestDb::new().await;
     for args in [
         &[
@@ -94,7 +94,7 @@ async fn the_command_line_refuses_what_is_no_slug_address_or_role() {
 }
 
 #[tokio::test]
-async fn the_command_line_ends_all_sessions_of_a_user() {
+async fn command_line_ends_all_sessions_of_a_user() {
     let acme = TestTenant::open().await;
     let (_, colleague) = acme.join("ada@acme.example", Role::Member).await;
     acme.sign_in().await;
@@ -117,7 +117,7 @@ async fn the_command_line_ends_all_sessions_of_a_user() {
 }
 
 #[tokio::test]
-async fn an_invite_goes_from_an_admin_to_a_new_user() {
+async fn invite_goes_from_an_admin_to_a_new_user() {
     let acme = TestTenant::open().await;
     let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
@@ -204,7 +204,7 @@ async fn every_dead_or_foreign_token_gets_one_answer() {
 }
 
 #[tokio::test]
-async fn a_weak_password_is_refused_and_the_invite_stands() {
+async fn weak_password_is_refused_and_the_invite_stands() {
     let db = TestDb::new().await;
     let slug = "acme".parse().unwrap();
     let invited = bootstrap(db.pool(), &slug, &email("ada@acme.example"))

@@ -138,7 +138,7 @@ async fn actions_that_a_model_may_not_have_are_never_done() {
 }
 
 #[tokio::test]
-async fn a_draft_that_the_email_dictates_goes_to_its_sender_alone_and_only_by_a_person() {
+async fn draft_that_the_email_dictates_goes_to_its_sender_alone_and_only_by_a_person() {
     for mode in MODES {
         let obeys = verdict(&json!([action(
             "save_draft",
@@ -166,7 +166,7 @@ async fn a_draft_that_the_email_dictates_goes_to_its_sender_alone_and_only_by_a_
 }
 
 #[tokio::test]
-async fn a_link_that_the_model_smuggles_in_is_no_draft() {
+async fn link_that_the_model_smuggles_in_is_no_draft() {
     let obeys = verdict(&json!([]));
     let smuggled = drafted("Hello,\n\nit is at https://other.example/?all-of-it.");
     let (app, _, _) = judged("autonomous", vec![obeys, smuggled]).await;

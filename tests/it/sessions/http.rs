@@ -27,7 +27,7 @@ async fn log_in(caller: &Caller, tenant: &str, email: &str, password: &str) -> T
 }
 
 #[tokio::test]
-async fn a_session_lives_from_the_first_invite_to_log_out() {
+async fn session_lives_from_the_first_invite_to_log_out() {
     let db = TestDb::new().await;
     let args = [
         "bootstrap",
@@ -174,7 +174,7 @@ async fn every_operation_that_needs_a_session_refuses_whatever_is_not_a_living_o
 }
 
 #[tokio::test]
-async fn a_token_in_the_url_is_refused_and_not_logged() {
+async fn token_in_the_url_is_refused_and_not_logged() {
     let acme = TestTenant::open().await;
     let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
@@ -216,7 +216,7 @@ async fn two_authorization_headers_are_one_too_many() {
 }
 
 #[tokio::test]
-async fn a_session_is_the_same_on_every_process_and_outlives_them() {
+async fn session_is_the_same_on_every_process_and_outlives_them() {
     let acme = TestTenant::open().await;
     let (mut first, second) = (Api::spawn(&acme.db).await, Api::spawn(&acme.db).await);
     let (at_first, at_second) = (Caller::at(first.addr), Caller::at(second.addr));
@@ -238,7 +238,7 @@ async fn a_session_is_the_same_on_every_process_and_outlives_them() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_no_reason_to_throw_a_token_away() {
+async fn database_that_is_away_is_no_reason_to_throw_a_token_away() {
     let acme = TestTenant::open().await;
     let gate = Gate::before(&acme.db).await;
     let api = Api::spawn_at(gate.url()).await;
@@ -272,7 +272,7 @@ async fn a_database_that_is_away_is_no_reason_to_throw_a_token_away() {
 }
 
 #[tokio::test]
-async fn a_dump_of_the_database_opens_no_session() {
+async fn dump_of_the_database_opens_no_session() {
     let acme = TestTenant::open().await;
     let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);
@@ -367,7 +367,7 @@ async fn fifty_rotations_at_once_over_http_leave_one_living_chain() {
 }
 
 #[tokio::test]
-async fn a_user_sees_and_ends_their_own_sessions_only() {
+async fn user_sees_and_ends_their_own_sessions_only() {
     let acme = TestTenant::open().await;
     let (_, colleague) = acme.join("ada@acme.example", Role::Admin).await;
     let api = Api::spawn(&acme.db).await;
@@ -427,7 +427,7 @@ async fn a_user_sees_and_ends_their_own_sessions_only() {
 }
 
 #[tokio::test]
-async fn a_suspended_user_is_out_at_once() {
+async fn suspended_user_is_out_at_once() {
     let acme = TestTenant::open().await;
     let api = Api::spawn(&acme.db).await;
     let caller = Caller::at(api.addr);

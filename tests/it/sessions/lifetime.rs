@@ -34,7 +34,7 @@ async fn footprint(acme: &TestTenant) -> String {
 }
 
 #[tokio::test]
-async fn an_unknown_token_changes_nothing() {
+async fn unknown_token_changes_nothing() {
     let acme = TestTenant::open().await;
     let before = footprint(&acme).await;
     let guess = SessionToken::generate();
@@ -77,7 +77,7 @@ async fn every_ended_state_refuses_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_paused_tenant_still_signs_in() {
+async fn paused_tenant_still_signs_in() {
     let acme = TestTenant::open().await;
     acme.db
         .execute("update tenants set status = 'paused'")
@@ -86,7 +86,7 @@ async fn a_paused_tenant_still_signs_in() {
 }
 
 #[tokio::test]
-async fn a_use_is_noted_at_most_once_a_minute_and_postpones_only_the_idle_end() {
+async fn use_is_noted_at_most_once_a_minute_and_postpones_only_the_idle_end() {
     let acme = TestTenant::open().await;
     acme.present(&acme.owner_token).await.unwrap();
     let noted = "select last_used_at::text from sessions";
@@ -119,7 +119,7 @@ async fn a_use_is_noted_at_most_once_a_minute_and_postpones_only_the_idle_end() 
 }
 
 #[tokio::test]
-async fn the_role_is_that_of_today() {
+async fn role_is_that_of_today() {
     let acme = TestTenant::open().await;
     assert_eq!(
         acme.present(&acme.owner_token).await.unwrap().role(),
@@ -133,7 +133,7 @@ async fn the_role_is_that_of_today() {
 }
 
 #[tokio::test]
-async fn the_eleventh_session_ends_the_oldest() {
+async fn eleventh_session_ends_the_oldest() {
     let acme = TestTenant::open().await;
     let (first, oldest) = (acme.owner.id, &acme.owner_token);
     for _ in 1..MAX_SESSIONS {
@@ -214,7 +214,7 @@ async fn nobody_ends_the_session_of_somebody_else() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_session_is_signalled_to_other_processes() {
+async fn end_of_a_session_is_signalled_to_other_processes() {
     let acme = TestTenant::open().await;
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let config = PoolConfig {
@@ -247,7 +247,7 @@ async fn the_end_of_a_session_is_signalled_to_other_processes() {
 }
 
 #[tokio::test]
-async fn the_list_shows_what_is_alive_and_whence_it_came() {
+async fn list_shows_what_is_alive_and_whence_it_came() {
     let acme = TestTenant::open().await;
     acme.sign_in().await;
     let (over, _) = acme.sign_in().await;

@@ -47,7 +47,7 @@ pub(super) const OWNER: &str = "owner@acme.example";
 const OUTDATED: &str = "$argon2id$v=19$m=8192,t=1,p=1$6+prH6O3OqIxXRXcpwJPVQ$9+ICawKKYLEmuwKlWnNcwuNTHajtSaTLU0EwivNdlns";
 
 #[tokio::test]
-async fn the_right_password_opens_a_session() {
+async fn right_password_opens_a_session() {
     let acme = TestTenant::open().await;
     let opened = attempt(&acme, "acme", "Owner@ACME.example", PASSWORD)
         .await
@@ -103,7 +103,7 @@ async fn every_mistake_is_refused_alike_and_names_nobody_in_the_audit() {
 }
 
 #[tokio::test]
-async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
+async fn unknown_user_takes_as_long_as_a_wrong_password() {
     let acme = TestTenant::open().await;
     let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
     // The fastest of several: what the machine does besides only adds. Without a hash for unknown users no number of rounds
@@ -189,7 +189,7 @@ async fn guesses_from_elsewhere_do_not_keep_the_owner_out() {
 }
 
 #[tokio::test]
-async fn a_hundred_guesses_from_everywhere_close_the_account_to_addresses_that_are_new() {
+async fn hundred_guesses_from_everywhere_close_the_account_to_addresses_that_are_new() {
     let acme = TestTenant::open().await;
     attempt_from(&acme, "198.51.100.1", ("acme", OWNER, PASSWORD))
         .await
@@ -276,7 +276,7 @@ async fn one_address_cannot_try_many_accounts() {
 }
 
 #[tokio::test]
-async fn a_good_log_in_does_not_cover_guesses_at_other_accounts() {
+async fn good_log_in_does_not_cover_guesses_at_other_accounts() {
     let acme = TestTenant::open().await;
     attempt(&acme, "acme", "ada@acme.example", "not the password")
         .await
@@ -304,7 +304,7 @@ async fn parallel_guesses_do_not_overtake_the_count() {
 }
 
 #[tokio::test]
-async fn a_password_under_old_parameters_is_hashed_anew() {
+async fn password_under_old_parameters_is_hashed_anew() {
     let acme = TestTenant::open().await;
     acme.db
         .execute(&format!("update users set password_hash = '{OUTDATED}'"))

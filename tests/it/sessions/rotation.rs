@@ -44,7 +44,7 @@ async fn count(acme: &TestTenant, action: &'static str) -> i64 {
 }
 
 #[tokio::test]
-async fn a_replaced_token_answers_until_its_grace_ends() {
+async fn replaced_token_answers_until_its_grace_ends() {
     let acme = TestTenant::open().await;
     let (session, old) = acme.sign_in().await;
     let new = rotate(&acme, &session, &old).await.unwrap().token;
@@ -92,7 +92,7 @@ async fn grace_never_outlasts_the_session() {
 }
 
 #[tokio::test]
-async fn a_reused_token_ends_the_session_although_the_request_fails() {
+async fn reused_token_ends_the_session_although_the_request_fails() {
     let acme = TestTenant::open().await;
     let (session, old) = acme.sign_in().await;
     let (other, other_token) = acme.sign_in().await;
@@ -147,7 +147,7 @@ async fn older_generations_have_no_grace() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_asked_for_again() {
+async fn lost_answer_is_asked_for_again() {
     let acme = TestTenant::open().await;
     let (session, old) = acme.sign_in().await;
     let lost = rotate(&acme, &session, &old).await.unwrap().token;
@@ -165,7 +165,7 @@ async fn a_lost_answer_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_used_successor_cannot_be_forked() {
+async fn used_successor_cannot_be_forked() {
     let acme = TestTenant::open().await;
     let (session, old) = acme.sign_in().await;
     let new = rotate(&acme, &session, &old).await.unwrap().token;
@@ -190,7 +190,7 @@ async fn rotation_does_not_move_the_absolute_end() {
 }
 
 #[tokio::test]
-async fn a_token_rotates_only_its_own_session() {
+async fn token_rotates_only_its_own_session() {
     let acme = TestTenant::open().await;
     let (session, _) = acme.sign_in().await;
     let (_, others) = acme.sign_in().await;

@@ -70,7 +70,7 @@ async fn visit(api: &TestApi, client: &Client, n: usize, leaves: Leaves) -> Opti
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_thousand_clients_that_leave_lose_nothing_that_was_written() {
+async fn thousand_clients_that_leave_lose_nothing_that_was_written() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -146,7 +146,7 @@ async fn a_thousand_clients_that_leave_lose_nothing_that_was_written() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_api_killed_between_claim_and_commit_leaves_the_key_to_the_next_try() {
+async fn api_killed_between_claim_and_commit_leaves_the_key_to_the_next_try() {
     let db = TestDb::new().await;
     let mut api = Api::spawn(&db).await;
     let client = api.sign_in(&db).await;

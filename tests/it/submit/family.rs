@@ -25,7 +25,7 @@ async fn ended(client: &Client, job: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_batch_ends_when_its_emails_are_judged_and_counts_them() {
+async fn batch_ends_when_its_emails_are_judged_and_counts_them() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;
@@ -65,7 +65,7 @@ async fn a_batch_ends_when_its_emails_are_judged_and_counts_them() {
 }
 
 #[tokio::test]
-async fn a_batch_of_emails_that_were_all_known_waits_for_their_jobs_too() {
+async fn batch_of_emails_that_were_all_known_waits_for_their_jobs_too() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let client = api.sign_in(&db).await;

@@ -331,7 +331,7 @@ fn quoted_printable(text: &str) -> String {
 }
 
 #[test]
-fn the_corpus_is_large_and_the_same_each_time() {
+fn corpus_is_large_and_the_same_each_time() {
     let emails = all();
     assert!(emails.len() >= 250, "only {} messages", emails.len());
     assert!(emails.iter().any(|mail| mail.bytes.len() >= 300_000));

@@ -284,7 +284,7 @@ async fn each_test_has_a_migrated_database_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_database_is_gone_with_its_value() {
+async fn database_is_gone_with_its_value() {
     let keeper = TestDb::unmigrated().await;
     let gone = TestDb::unmigrated().await.name.clone();
     let left: bool =

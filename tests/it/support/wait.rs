@@ -58,7 +58,7 @@ async fn wait<T>(
 }
 
 #[tokio::test]
-async fn a_condition_is_looked_at_until_it_holds() {
+async fn condition_is_looked_at_until_it_holds() {
     let mut looks = 0;
     let seen = eventually(SOON, async || {
         looks += 1;
@@ -74,7 +74,7 @@ async fn a_condition_is_looked_at_until_it_holds() {
 
 #[tokio::test]
 #[should_panic(expected = "still not so after 1ms: the reason")]
-async fn a_condition_that_never_holds_fails_with_its_reason() {
+async fn condition_that_never_holds_fails_with_its_reason() {
     eventually(Duration::from_millis(1), async || {
         Err::<(), _>("the reason".to_owned())
     })

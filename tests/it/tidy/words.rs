@@ -14,7 +14,7 @@ fn states() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_openapi_document_lists_exactly_the_states_of_the_code() {
+fn openapi_document_lists_exactly_the_states_of_the_code() {
     fn constants(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(map) => map

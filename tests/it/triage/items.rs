@@ -8,7 +8,7 @@ use jobs::store::approvals::{
 use serde_json::json;
 
 #[tokio::test]
-async fn an_email_that_asks_for_something_leaves_one_item_for_its_recipient() {
+async fn email_that_asks_for_something_leaves_one_item_for_its_recipient() {
     let worker = TestWorker::open(Some(RULES), []).await;
     worker.triage(INVOICE, |_| ()).await;
     // Judged again on demand: the item is there.
@@ -32,7 +32,7 @@ async fn an_email_that_asks_for_something_leaves_one_item_for_its_recipient() {
 }
 
 #[tokio::test]
-async fn a_dry_run_and_an_email_that_asks_for_nothing_leave_none() {
+async fn dry_run_and_an_email_that_asks_for_nothing_leave_none() {
     let idle = answer(|reply| {
         reply["category"] = json!("newsletter");
         reply["disposition"] = json!("ignore");
@@ -50,7 +50,7 @@ async fn a_dry_run_and_an_email_that_asks_for_nothing_leave_none() {
 }
 
 #[tokio::test]
-async fn an_email_to_nobody_of_the_tenant_is_everybody_s() {
+async fn email_to_nobody_of_the_tenant_is_everybody_s() {
     let worker = TestWorker::open(Some(RULES), []).await;
     let mail =
         String::from_utf8_lossy(INVOICE).replace("owner@acme.example", "office@acme.example");

@@ -41,7 +41,7 @@ async fn hanging_up_once() -> (String, mpsc::UnboundedReceiver<String>) {
 }
 
 #[tokio::test]
-async fn a_call_whose_answer_is_lost_is_made_again_under_the_same_id() {
+async fn call_whose_answer_is_lost_is_made_again_under_the_same_id() {
     let app = TestApp::open().await;
     let (url, mut calls) = hanging_up_once().await;
     let (connection, _) = hooked(&app, &url).await;
@@ -56,7 +56,7 @@ async fn a_call_whose_answer_is_lost_is_made_again_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn a_call_that_its_worker_died_over_is_made_again_under_the_same_id() {
+async fn call_that_its_worker_died_over_is_made_again_under_the_same_id() {
     let app = TestApp::open().await;
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
     let receiver = answering(slow).await;

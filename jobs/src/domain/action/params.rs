@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_is_an_absent_field() {
+    fn null_is_an_absent_field() {
         assert_eq!(codes(ActionType::Archive, json!({"title": null})), []);
         assert_eq!(
             codes(ActionType::Label, json!({"label": null})),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_is_named_by_its_id_and_nothing_in_it_is_filled_in() {
+    fn webhook_is_named_by_its_id_and_nothing_in_it_is_filled_in() {
         let of = |id: &str| codes(ActionType::CallWebhook, json!({"connection": id}));
         assert_eq!(of("019e9a1c-5f2a-7c3e-9d1b-2f4a6c8e0b1d"), []);
         for bad in ["bob@example.org", "{{from}}", "https://hooks.example.org/"] {
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_without_a_text_is_drafted() {
+    fn reply_without_a_text_is_drafted() {
         let executor = |params: Value| {
             let params = Params::read(ActionType::Reply, params.as_object().unwrap()).unwrap();
             ActionType::Reply.executor(&params)

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_changes_what_it_names_and_removes_what_it_nulls() {
+    fn patch_changes_what_it_names_and_removes_what_it_nulls() {
         let wanted = json!({"title": "Pay Ada", "notes": null, "due": "Friday"});
         let patched = patch(&task(), changes(&wanted)).unwrap();
         assert_eq!(
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_is_held_to_what_triage_is_held_to() {
+    fn patch_is_held_to_what_triage_is_held_to() {
         let wanted = json!({"title": null, "colour": "red"});
         let Err(PatchFault::Params(faults)) = patch(&task(), changes(&wanted)) else {
             panic!("bad parameters were taken")

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_could_be_anything_else_is_not_written() {
+    fn name_that_could_be_anything_else_is_not_written() {
         let token = SessionToken::generate();
         for secret in [
             token.expose(),

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_free_time_is_after_what_is_there_with_a_pause_and_within_a_working_day() {
+    fn next_free_time_is_after_what_is_there_with_a_pause_and_within_a_working_day() {
         let found = |busy: &[Span], now: &str, minutes| {
             next_free(BERLIN, busy, at(now), TimeDelta::minutes(minutes))
                 .map(|span| span.start().to_rfc3339())

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signing_secret_is_long_enough_and_names_itself() {
+    fn signing_secret_is_long_enough_and_names_itself() {
         let made = SigningSecret::generate();
         let read = SigningSecret::parse(made.text()).unwrap();
         assert_eq!(read.decoded().unwrap().len(), 32);

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_absolute_plain_and_names_nobody() {
+    fn url_is_absolute_plain_and_names_nobody() {
         for (text, fault) in [
             ("https://cal.example.org/ada/", None),
             ("http://127.0.0.1:5232/ada/", None),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_names_the_origin_and_keeps_the_rest_secret() {
+    fn fingerprint_names_the_origin_and_keeps_the_rest_secret() {
         let url = |text: &str| text.parse::<WebUrl>().unwrap();
         let one = url("https://hooks.example.org:8443/services/T0/B0?key=s");
         let name = one.fingerprint();

@@ -268,19 +268,19 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_answer_is_fit() {
+    fn ordinary_answer_is_fit() {
         let text =
             "Hello Ada,\n\nThursday at ten suits me; see [1] for the room.\n\nBest regards,\nSam";
         assert_eq!(faults(text), []);
     }
 
     #[test]
-    fn an_empty_text_is_not() {
+    fn empty_text_is_not() {
         assert_eq!(faults(" \n\t"), [TextFault::Empty]);
     }
 
     #[test]
-    fn a_third_over_the_limit_is_too_long() {
+    fn third_over_the_limit_is_too_long() {
         let fits = "word ".repeat(130);
         let over = "word ".repeat(131);
         assert!(!faults(&fits).contains(&TextFault::TooLong));
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_the_language_of_the_message() {
+    fn answer_has_the_language_of_the_message() {
         let german = "Guten Tag, können Sie mir bitte bis Freitag sagen, welche Fassung der Zeichnung gültig ist?";
         let english = "Good morning, the version of the drawing that is valid is the one we sent you on Friday.";
         let answered = |text, answers| {
@@ -320,14 +320,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_goes_round_in_circles_is_found() {
+    fn text_that_goes_round_in_circles_is_found() {
         let text = "I will send the plan. I will send the plan! i will send the plan";
         assert_eq!(faults(text), [TextFault::Repetition]);
         assert_eq!(faults("Yes. Yes. Yes. I will send the plan."), []);
     }
 
     #[test]
-    fn a_link_must_have_been_named_before() {
+    fn link_must_have_been_named_before() {
         let known = ["See https://Acme.example/plan/ for more."];
         let linked = |text| {
             check(&Checked {
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_must_have_been_named_before() {
+    fn address_must_have_been_named_before() {
         let known = ["From: Ann <ann@client.com>"];
         let named = |text| {
             check(&Checked {

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_line_is_one_taken_away_and_one_put_in() {
+    fn changed_line_is_one_taken_away_and_one_put_in() {
         let marked: Vec<_> = diff("Hello,\nyes.\nAda", "Hello,\nno.\nAda")
             .into_iter()
             .map(|line| format!("{} {}", line.op, line.text))

@@ -249,7 +249,7 @@ mod tests {
         In-Reply-To: <2@x>\nReferences: <1@x> <2@x>";
 
     #[test]
-    fn a_reply_goes_to_the_sender_with_one_mark_and_the_whole_chain() {
+    fn reply_goes_to_the_sender_with_one_mark_and_the_whole_chain() {
         let headers = answer(&mail(ROUND), false, &own()).unwrap();
         assert_eq!(headers.to, ["ada@x.example"]);
         assert!(headers.cc.is_empty());
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_a_list_goes_where_the_list_asks_for() {
+    fn answer_to_a_list_goes_where_the_list_asks_for() {
         let list = "From: a@x.example\nTo: me@acme.example\nList-Post: <mailto:team@lists.example>\nSubject: x";
         let headers = answer(&mail(list), true, &own()).unwrap();
         assert_eq!(
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forward_is_a_thread_of_its_own_with_one_mark() {
+    fn forward_is_a_thread_of_its_own_with_one_mark() {
         let recipients = Recipients {
             to: vec!["dan@x.example".into()],
             ..Recipients::default()
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_chain_keeps_its_root_and_its_newest_links() {
+    fn long_chain_keeps_its_root_and_its_newest_links() {
         let ids: Vec<String> = (0..60).map(|n| format!("<{n}@x>")).collect();
         let chain = mail(&format!(
             "From: a@x.example\nSubject: x\nMessage-ID: <60@x>\nReferences: {}",

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_skipped_is_the_end_of_the_gap_and_one_that_comes_twice_the_first() {
+    fn time_that_is_skipped_is_the_end_of_the_gap_and_one_that_comes_twice_the_first() {
         let berlin = zone("Europe/Berlin");
         assert_eq!(
             resolved("tomorrow 02:30", berlin, "2026-03-28T12:00:00Z"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weekday_is_the_next_one_and_never_today() {
+    fn weekday_is_the_next_one_and_never_today() {
         // A Monday.
         let now = "2026-11-23T08:00:00Z";
         assert_eq!(

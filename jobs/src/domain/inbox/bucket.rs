@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_is_the_moment_people_mean() {
+    fn bucket_is_the_moment_people_mean() {
         use Bucket::{Afternoon, NextWeek, ThisWeek, Tomorrow};
         // 23 November 2026 is a Monday.
         for (bucket, now, then) in [
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_morning_is_a_morning_on_both_sides_of_a_change_of_the_clocks() {
+    fn morning_is_a_morning_on_both_sides_of_a_change_of_the_clocks() {
         let then =
             Bucket::NextWeek.moment(Tz::Europe__Berlin, "2026-03-27T12:00:00Z".parse().unwrap());
         assert_eq!(then, Some("2026-03-30T07:00:00Z".parse().unwrap()));

@@ -156,7 +156,7 @@ mod tests {
     use ItemState::{Completed, ConvertedToTask, Deferred, Dismissed, Open};
 
     #[test]
-    fn the_table_of_steps_is_this_one() {
+    fn table_of_steps_is_this_one() {
         let steps = [
             ItemStep::Defer(DateTime::UNIX_EPOCH),
             ItemStep::Complete,

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_found_however_it_is_written() {
+    fn failure_is_found_however_it_is_written() {
         for (fields, failed) in [
             (&["mx.a.example; spf=pass; dmarc=fail (p=reject)"][..], true),
             (&["mx.a.example; dmarc=fail(p=reject) header.from=x"], true),

@@ -77,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_answer_below_a_long_quote_is_kept() {
+    fn answer_below_a_long_quote_is_kept() {
         let quote = "> as you wrote before, the matter stands open\n".repeat(260);
         let text = format!("Nora wrote:\n{quote}\nNo, please cancel the whole order today.");
         let kept = excerpt(&text, 12_000);

@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn the_targets_of_links_follow_their_block_and_only_if_the_link_is_seen() {
+    fn targets_of_links_follow_their_block_and_only_if_the_link_is_seen() {
         for (html, text) in [
             (
                 "<p><a href='https://x.example/a?b=1'>Pay</a> today.</p><p>Bye</p>",

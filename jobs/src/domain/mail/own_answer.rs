@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_names_what_it_answers_and_its_thread_once() {
+    fn answer_names_what_it_answers_and_its_thread_once() {
         let found = written(
             "From: Me@Acme.example\nMessage-ID: <4@a>\nIn-Reply-To: <3@x>\nReferences: <1@x> <2@x> <3@x>",
         )

@@ -10,7 +10,7 @@ const PLAIN: &[u8] = b"Message-ID: <a1@client.com>\r\nFrom: \"Alice A.\" <alice@
     Authentication-Results: mx; spf=pass; dmarc=fail (p=reject)\r\n\r\nPlease pay.\r\n";
 
 #[test]
-fn a_plain_mail_is_read_completely() {
+fn plain_mail_is_read_completely() {
     let mail = Mail::parse(PLAIN).unwrap();
     assert_eq!(mail.message_id.as_deref(), Some("a1@client.com"));
     assert_eq!(mail.sender(), "Alice A. <alice@client.com>");
@@ -126,7 +126,7 @@ fn file_in_the_middle_of_a_text_is_an_attachment() {
 }
 
 #[test]
-fn an_envelope_and_its_raw_twin_hash_alike() {
+fn envelope_and_its_raw_twin_hash_alike() {
     let envelope = serde_json::json!({
         "message_id": "<a1@client.com>", "from": {"name": "Somebody", "addr": "Alice@client.com"},
         "date": "2026-11-23T08:00:00Z", "subject": "Invoice  €\u{200b} 5", "body_text": "Please pay."
@@ -173,7 +173,7 @@ fn what_is_no_mail_is_refused_with_a_reason() {
 }
 
 #[test]
-fn an_envelope_with_nothing_or_something_unknown_in_it_is_refused() {
+fn envelope_with_nothing_or_something_unknown_in_it_is_refused() {
     let read = |json: &str| Mail::from_source(MailFormat::Envelope, json.as_bytes());
     assert!(matches!(read("{}"), Err(MailError::Empty)));
     assert!(matches!(
@@ -231,7 +231,7 @@ fn html_only_mail_loses_its_hidden_text() {
 }
 
 #[test]
-fn a_blank_text_part_gives_way_to_the_html_part() {
+fn blank_text_part_gives_way_to_the_html_part() {
     let mail = Mail::parse(
         b"From: a@b.c\nMIME-Version: 1.0\nContent-Type: multipart/alternative; boundary=x\n\n--x\n\
           Content-Type: text/plain\n\n \n--x\nContent-Type: text/html\n\n<b>Shown</b>\n--x--\n",
@@ -241,7 +241,7 @@ fn a_blank_text_part_gives_way_to_the_html_part() {
 }
 
 #[test]
-fn an_html_part_that_shows_nothing_gives_way_to_the_text_part() {
+fn html_part_that_shows_nothing_gives_way_to_the_text_part() {
     for nothing in ["&#8203;&zwnj;", "\u{200b}", "&nbsp;&#xfeff;"] {
         let mail = format!(
             "From: a@b.c\nContent-Type: multipart/alternative; boundary=x\n\n--x\n\nShown\n--x\n\
@@ -335,7 +335,7 @@ fn attachments_are_named_and_not_kept() {
 }
 
 #[test]
-fn a_body_of_300_kb_is_cut_and_says_so() {
+fn body_of_300_kb_is_cut_and_says_so() {
     let raw = [
         b"From: a@b.c\nSubject: long\n\n".as_slice(),
         "long words ".repeat(30_000).as_bytes(),

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_value_never_holds_a_line_break() {
+    fn header_value_never_holds_a_line_break() {
         assert_eq!(
             line("Hi\r\nBcc: x@example.org", 100),
             "Hi Bcc: x@example.org"
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_is_reported() {
+    fn cut_is_reported() {
         assert_eq!(body("one two\nthree", 9), ("one two\nt".into(), true));
         assert_eq!(body("one two\nthree", 13), ("one two\nthree".into(), false));
         assert_eq!(body("anything", 0), (String::new(), true));

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_placeholder_is_named() {
+    fn unknown_placeholder_is_named() {
         assert_eq!(
             unknown_placeholder("{{subject}} {{body}}").as_deref(),
             Some("body")

@@ -38,7 +38,7 @@ fn applied(yaml: &str, mail: &Mail) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn the_sample_compiles_and_does_what_it_says() {
+fn sample_compiles_and_does_what_it_says() {
     let invoice = mail(
         "From: Alice <alice@client.com>\nSubject: Invoice 42",
         "Please pay.",
@@ -57,7 +57,7 @@ fn the_sample_compiles_and_does_what_it_says() {
 }
 
 #[test]
-fn an_empty_list_of_rules_is_a_rule_set() {
+fn empty_list_of_rules_is_a_rule_set() {
     assert!(RuleSet::compile("rules: []").unwrap().rules().is_empty());
 }
 
@@ -192,7 +192,7 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
-fn a_typo_gets_a_suggestion() {
+fn typo_gets_a_suggestion() {
     let faults =
         RuleSet::compile(&one("match: {form: a@b.c}, actions: [{type: lable}]")).unwrap_err();
     assert!(
@@ -359,7 +359,7 @@ fn learned_patterns_come_before_conditions_and_excludes_before_includes() {
 }
 
 #[test]
-fn a_rule_with_a_question_is_a_candidate_only() {
+fn rule_with_a_question_is_a_candidate_only() {
     let yaml = one("match: {subject: x}, llm_condition: is it urgent");
     assert_eq!(
         applied(&yaml, &mail("Subject: x", "")),
@@ -375,7 +375,7 @@ proptest! {
     }
 
     #[test]
-    fn a_compiled_set_judges_any_mail(from in "[\\s\\S]{0,40}", subject in "[\\s\\S]{0,40}") {
+    fn compiled_set_judges_any_mail(from in "[\\s\\S]{0,40}", subject in "[\\s\\S]{0,40}") {
         let rules = RuleSet::compile(SAMPLE_RULES).unwrap();
         if let Ok(mail) = Mail::parse(format!("From: {from}\nSubject: {subject}\n\nx").as_bytes()) {
             rules.evaluate(&mail);

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_is_understood_and_nothing_is_guessed() {
+    fn day_is_understood_and_nothing_is_guessed() {
         // A Monday.
         let today = NaiveDate::from_ymd_opt(2026, 11, 23).unwrap();
         let day = |text| due_on(text, today).map(|day| day.to_string());

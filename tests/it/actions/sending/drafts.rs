@@ -28,7 +28,7 @@ async fn status_of(app: &TestApp, draft: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_approved_draft_is_sent_once_in_its_thread() {
+async fn approved_draft_is_sent_once_in_its_thread() {
     let app = TestApp::open().await;
     let _worker = app.worker().await;
     let (draft, approval) = drafted(&app, "I will come.").await;
@@ -54,7 +54,7 @@ async fn an_approved_draft_is_sent_once_in_its_thread() {
 }
 
 #[tokio::test]
-async fn a_draft_that_may_have_been_sent_says_so_until_a_person_has_looked() {
+async fn draft_that_may_have_been_sent_says_so_until_a_person_has_looked() {
     let app = TestApp::open().await;
     let _worker = app.worker().await;
     let (draft, approval) = drafted(&app, "I will come.").await;
@@ -93,7 +93,7 @@ async fn what_is_called_back_is_ready_again_and_what_was_discarded_is_never_sent
 }
 
 #[tokio::test]
-async fn a_draft_that_went_elsewhere_after_the_agreement_is_not_sent() {
+async fn draft_that_went_elsewhere_after_the_agreement_is_not_sent() {
     let app = TestApp::open().await;
     let (draft, approval) = drafted(&app, "I will come.").await;
     app.agree(&approval).await;

@@ -39,12 +39,12 @@ async fn sent_under(faults: &[&str], approval_status: &str) -> (Value, usize) {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_it_has_it_once() {
+async fn server_that_takes_it_has_it_once() {
     assert_eq!(sent_under(&[], "executed").await, (json!("succeeded"), 1));
 }
 
 #[tokio::test]
-async fn a_recipient_that_is_refused_is_the_end() {
+async fn recipient_that_is_refused_is_the_end() {
     assert_eq!(
         sent_under(&["refuse"], "failed").await,
         (json!("failed_permanent"), 0)
@@ -52,7 +52,7 @@ async fn a_recipient_that_is_refused_is_the_end() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_to_come_back_twice_has_it_once_in_the_end() {
+async fn server_that_asks_to_come_back_twice_has_it_once_in_the_end() {
     assert_eq!(
         sent_under(&["defer", "defer"], "executed").await,
         (json!("succeeded"), 1)
@@ -60,7 +60,7 @@ async fn a_server_that_asks_to_come_back_twice_has_it_once_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_up_after_the_data_is_not_tried_again() {
+async fn server_that_hangs_up_after_the_data_is_not_tried_again() {
     assert_eq!(
         sent_under(&["drop"], "failed").await,
         (json!("needs_human"), 1)
@@ -68,7 +68,7 @@ async fn a_server_that_hangs_up_after_the_data_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_stalls_after_the_data_times_out_and_is_not_tried_again() {
+async fn server_that_stalls_after_the_data_times_out_and_is_not_tried_again() {
     assert_eq!(
         sent_under(&["stall"], "failed").await,
         (json!("needs_human"), 1)

@@ -195,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn the_contrast_of_a_colour_with_itself_is_one() {
+    fn contrast_of_a_colour_with_itself_is_one() {
         assert!(contrast(&WHITE, &color("#fefefe").unwrap()) < 1.02);
         assert!(contrast(&WHITE, &BLACK) > 20.9);
         assert!(color("ffffff").is_some() && color("rgba(1, 2, 3, 0.5)").is_some());
     }
 
     #[test]
-    fn the_arguments_of_a_function_are_split_at_commas_and_blanks() {
+    fn arguments_of_a_function_are_split_at_commas_and_blanks() {
         let value = "rect(1px, 1px 1px,1px)";
         assert_eq!(arguments(value, "rect").unwrap(), ["1px"; 4]);
         assert_eq!(arguments(value, "inset"), None);

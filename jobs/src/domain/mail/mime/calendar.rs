@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invitation_is_rendered_as_title_time_and_place() {
+    fn invitation_is_rendered_as_title_time_and_place() {
         let source = calendar(
             "SUMMARY:Planning\\, round\r\n  two\r\nDTSTART;TZID=Europe/Berlin:20261201T140000\r\nDTEND:20261201T150000Z\r\n\
              LOCATION:Room 4\r\nORGANIZER;CN=\"Nora L\":MAILTO:nora@client.example\r\nDESCRIPTION:Bring\\nfigures",

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_may_name_its_charset_itself() {
+    fn document_may_name_its_charset_itself() {
         for (html, text) in [
             (&b"<meta charset=windows-1251>\xc4"[..], "Д"),
             (

@@ -278,7 +278,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_moment_is_read_in_all_its_ways_of_being_written() {
+    fn moment_is_read_in_all_its_ways_of_being_written() {
         for value in [
             "Mon, 23 Nov 2026 10:00:00 +0100",
             "23 Nov 2026 10:00 +0100",

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delimiter_is_a_line_of_its_own() {
+    fn delimiter_is_a_line_of_its_own() {
         for (body, parts) in [
             (
                 "pre\n--b\none\n--b  \r\ntwo\r\n--b--\nafter",
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_begins_with_an_empty_line_has_no_fields() {
+    fn part_that_begins_with_an_empty_line_has_no_fields() {
         let part = Part::read(b"\nNote: bring the keys\n\nand the map", "text/plain");
         assert_eq!(part.text(), "Note: bring the keys\n\nand the map");
     }
