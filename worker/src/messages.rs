@@ -89,9 +89,6 @@ pub(crate) async fn parse(stored: Option<StoredMessage>) -> Result<ParsedMessage
 
 /// Finds whose mailbox an email arrived in: the first recipient that is a user, else the user whose watched mailbox has it. An
 /// email of a mailing list may name none of its recipients.
-///
-/// # Errors
-/// If the database fails.
 pub(crate) async fn owner_of(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -57,9 +57,6 @@ pub async fn renew(
 /// Locks the job's row if the lease still holds, and returns whether it does.
 ///
 /// The lock lasts until the transaction ends, so that no rescue can come between this check and the caller's writes.
-///
-/// # Errors
-/// If the database fails.
 pub async fn lock_if_held(conn: &mut PgConnection, lease: Lease) -> Result<bool, sqlx::Error> {
     let row = sqlx::query_scalar!(
         r#"select true as "held!" from jobs
@@ -76,9 +73,6 @@ pub async fn lock_if_held(conn: &mut PgConnection, lease: Lease) -> Result<bool,
 
 /// Lets the job crash its workers and fail as often again as a new one may, `attempts` times. For a transaction that holds the
 /// job and stores its progress: a poisonous job makes none, and a long one meets more dead workers and faults than a short one.
-///
-/// # Errors
-/// If the database fails.
 pub async fn renew_allowances(
     conn: &mut PgConnection,
     lease: Lease,
@@ -100,9 +94,6 @@ pub async fn renew_allowances(
 }
 
 /// Reads how often the job may fail now, which [`renew_allowances`] raises; `None` if the lease does not hold any more.
-///
-/// # Errors
-/// If the database fails.
 pub async fn max_attempts(pool: &PgPool, lease: Lease) -> Result<Option<i32>, sqlx::Error> {
     sqlx::query_scalar!(
         "select max_attempts from jobs

@@ -99,9 +99,6 @@ impl JobView {
 }
 
 /// Counts all jobs of the tenant. Reads every row: for development, not for production.
-///
-/// # Errors
-/// If the database fails.
 pub async fn count(conn: &mut PgConnection, tenant: TenantId) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select (select count(*) from jobs where tenant_id = $1)
@@ -205,9 +202,6 @@ pub async fn statuses(
 }
 
 /// Returns the kind of each of these jobs of the tenant that still exists.
-///
-/// # Errors
-/// If the database fails.
 pub async fn kinds(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -147,9 +147,6 @@ impl Oracle {
     }
 
     /// Counts the jobs that have not ended.
-    ///
-    /// # Errors
-    /// If a query fails.
     pub async fn unfinished(&self) -> Result<i64, sqlx::Error> {
         sqlx::query_scalar("select count(*) from jobs")
             .fetch_one(&self.pool)
@@ -157,9 +154,6 @@ impl Oracle {
     }
 
     /// Counts the ended jobs by state.
-    ///
-    /// # Errors
-    /// If a query fails.
     pub async fn ends(&self) -> Result<BTreeMap<String, i64>, sqlx::Error> {
         let rows = sqlx::raw_sql("select state, count(*) from finished_jobs group by state")
             .fetch_all(&self.pool)
@@ -170,9 +164,6 @@ impl Oracle {
     }
 
     /// Counts the attempts that did not end their job, by outcome.
-    ///
-    /// # Errors
-    /// If a query fails.
     pub async fn lost_attempts(&self) -> Result<BTreeMap<String, i64>, sqlx::Error> {
         let rows = sqlx::raw_sql("select outcome, count(*) from job_attempts group by outcome")
             .fetch_all(&self.pool)
@@ -183,9 +174,6 @@ impl Oracle {
     }
 
     /// Checks all promises against the database and the responses that the clients received.
-    ///
-    /// # Errors
-    /// If a query fails.
     pub async fn judge(&self, log: &Log) -> Result<Vec<Verdict>, sqlx::Error> {
         let acknowledged: BTreeSet<Uuid> = log.answers.values().flatten().copied().collect();
         let acknowledged: Vec<Uuid> = acknowledged.into_iter().collect();

@@ -109,9 +109,6 @@ impl From<sqlx::Error> for BlockError {
 
 /// Proposes a block in the caller's transaction, and reports whether it is new. A repeated proposal returns the open
 /// block.
-///
-/// # Errors
-/// See [`BlockError`].
 pub async fn propose_block(
     conn: &mut PgConnection,
     tenant: TenantId,

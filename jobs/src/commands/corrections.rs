@@ -18,9 +18,6 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 /// Stores that a person rejected or changed a proposal of the model. Proposals of rules and of people teach the model nothing.
-///
-/// # Errors
-/// When the database refuses.
 pub(crate) async fn of_action(
     conn: &mut PgConnection,
     session: &Session,
@@ -59,9 +56,6 @@ pub(crate) async fn of_action(
 }
 
 /// Stores that a person revised a draft by instructions, or does not want it.
-///
-/// # Errors
-/// When the database refuses.
 pub(crate) async fn of_draft(
     conn: &mut PgConnection,
     session: &Session,

@@ -33,9 +33,6 @@ const CONTINUED: &str = "You have written again in this thread.";
 
 /// Follows up an email that this effect has sent, if its sender wants that, and ends the follow-ups of the thread it
 /// continues. Does nothing for other effects.
-///
-/// # Errors
-/// If the database refuses.
 pub(in crate::commands) async fn start(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -95,9 +92,6 @@ pub(in crate::commands) async fn start(
 
 /// Ends the follow-ups in the thread of a stored email, with the inbox items and drafts that they led to: somebody answered, or
 /// the user wrote again.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn end_by_email(
     conn: &mut PgConnection,
     job: &Job,
@@ -147,9 +141,6 @@ async fn end(
 
 /// Ends the follow-up of an email that none of its recipients has got: nobody can answer it, and its user has an inbox item about
 /// the bounce.
-///
-/// # Errors
-/// If the database refuses.
 pub(in crate::commands) async fn end_by_bounce(
     conn: &mut PgConnection,
     job: &Job,
@@ -167,9 +158,6 @@ pub(in crate::commands) async fn end_by_bounce(
 }
 
 /// Cancels a follow-up of the session's user; false if there is none that waits.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn cancel_follow_up(
     pool: &PgPool,
     session: &Session,

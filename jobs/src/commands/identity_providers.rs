@@ -84,9 +84,6 @@ pub async fn put_provider(
 }
 
 /// Lets no tokens open sessions any more. Sessions that are open stay. False if there was no provider.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn delete_provider(pool: &PgPool, actor: TenantActor<'_>) -> Result<bool, sqlx::Error> {
     let tenant = actor.tenant();
     let mut tx = pool.begin().await?;

@@ -92,9 +92,6 @@ async fn find(
 }
 
 /// Writes the history entry of an item, for those who see the item.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn record_history(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -77,9 +77,6 @@ pub enum MemoryError {
 }
 
 /// Stores what the user entered. A correction counts as the user's edit.
-///
-/// # Errors
-/// See [`MemoryError`].
 pub async fn put_note(
     pool: &PgPool,
     session: &Session,
@@ -104,9 +101,6 @@ pub async fn put_note(
 
 /// Stores a memory under a key, replacing the current one; if the level is full, evicts the least recently used item.
 /// Runs in the caller's transaction, which locks the level until its end.
-///
-/// # Errors
-/// See [`MemoryError`].
 pub async fn store(
     conn: &mut PgConnection,
     tenant: TenantId,

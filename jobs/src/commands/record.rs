@@ -36,9 +36,6 @@ pub trait Record: Send + Sync + 'static {
     fn facts(stored: &Self::Stored) -> RecordFacts<'_>;
 
     /// Finds a record, deleted or not.
-    ///
-    /// # Errors
-    /// If the database does not answer.
     async fn find(
         conn: &mut PgConnection,
         tenant: TenantId,
@@ -46,9 +43,6 @@ pub trait Record: Send + Sync + 'static {
     ) -> Result<Option<Self::Stored>, sqlx::Error>;
 
     /// Locks a record until the transaction ends. False if there is none.
-    ///
-    /// # Errors
-    /// If the database does not answer in time.
     async fn lock(conn: &mut PgConnection, tenant: TenantId, id: Uuid)
     -> Result<bool, sqlx::Error>;
 
@@ -75,9 +69,6 @@ pub trait Record: Send + Sync + 'static {
     ) -> Result<(), RecordError>;
 
     /// Deletes a live, locked record and what depends on it. Returns the number of the others.
-    ///
-    /// # Errors
-    /// If the database refuses.
     async fn hide(
         conn: &mut PgConnection,
         tenant: TenantId,

@@ -201,9 +201,6 @@ impl Tasks {
     }
 
     /// Removes a link. False if there was none.
-    ///
-    /// # Errors
-    /// If the database refuses.
     pub async fn unlink(
         conn: &mut PgConnection,
         tenant: TenantId,

@@ -81,9 +81,6 @@ pub async fn resume_tenant(
 }
 
 /// Closes a tenant for good: nobody and no key gets in, and nothing runs. Its rows stay; a duty cancels its waiting jobs.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn close_tenant(pool: &PgPool, tenant: TenantId) -> Result<(), TenantStatusError> {
     let mut tx = pool.begin().await?;
     let status = tenants::lock_status(&mut tx, tenant).await?;

@@ -59,9 +59,6 @@ pub struct ApiKey {
 }
 
 /// Lists the ids of a tenant's keys, revoked ones included.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn ids(conn: &mut PgConnection, tenant: TenantId) -> Result<Vec<ApiKeyId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select id as "id: ApiKeyId" from api_keys where tenant_id = $1"#,
@@ -74,9 +71,6 @@ pub async fn ids(conn: &mut PgConnection, tenant: TenantId) -> Result<Vec<ApiKey
 /// Looks up a key's token and, if it may be used from this address, records the use.
 ///
 /// Uses are recorded once a minute, so most calls write nothing.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn present(
     conn: &mut PgConnection,
     hash: &TokenHash,
@@ -140,9 +134,6 @@ pub async fn present(
 
 /// Finds the sessions of keys for which [`present`] would write nothing and answer that they are alive, by the positions
 /// of `presented`. All others need [`present`].
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_in_use(
     conn: &mut PgConnection,
     presented: &[(TokenHash, Option<IpAddr>)],
@@ -197,9 +188,6 @@ pub async fn find_in_use(
 }
 
 /// Whether the key could still be used now. Does not count as a use.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn is_alive(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -222,9 +210,6 @@ pub async fn is_alive(
 
 /// Inserts a key, without a token, unless the tenant has `most` keys that are not revoked. The caller holds the
 /// tenant's row, or two concurrent calls would each count without the other.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -254,9 +239,6 @@ pub async fn insert(
 
 /// Locks the key against other rotations and revocations until the transaction ends. False if the tenant has no such
 /// key, or it is revoked or expired.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock_live(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -298,9 +280,6 @@ pub async fn insert_token(
 }
 
 /// Lets the key's tokens end after `grace`, or earlier if they were to. The caller holds [`lock_live`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn supersede_tokens(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -321,9 +300,6 @@ pub async fn supersede_tokens(
 }
 
 /// Revokes a key. False if the tenant has no such key that is not revoked.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn revoke(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -340,9 +316,6 @@ pub async fn revoke(
 }
 
 /// Finds a key of the tenant, in any state.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -365,9 +338,6 @@ pub async fn find(
 }
 
 /// Finds the user who created a key; none if it was created from the command line.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn creator(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -384,9 +354,6 @@ pub async fn creator(
 }
 
 /// Marks that the key reads the audit log. False if it was marked within the last hour.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn mark_audit_read(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -405,9 +372,6 @@ pub async fn mark_audit_read(
 
 /// Lists the tenant's keys that are not revoked, newest first; there are at most
 /// [`crate::domain::api_key::MAX_KEYS`].
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(conn: &mut PgConnection, tenant: TenantId) -> Result<Vec<ApiKey>, sqlx::Error> {
     sqlx::query_as!(
         ApiKey,

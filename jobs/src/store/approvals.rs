@@ -12,8 +12,6 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -137,8 +135,6 @@ macro_rules! stored_approval {
     };
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -148,9 +144,6 @@ pub async fn find(
 }
 
 /// Like [`find`], and locks the row until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -162,9 +155,6 @@ pub async fn lock(
 }
 
 /// Finds the person whose draft the approval sends.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn owner_of(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -181,9 +171,6 @@ pub async fn owner_of(
 }
 
 /// Lists the approvals of a job that wait for a decision.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn undecided_of_job(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -201,9 +188,6 @@ pub async fn undecided_of_job(
 }
 
 /// Writes a decision, or its withdrawal if `by` is `None`. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_status(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -227,9 +211,6 @@ pub async fn set_status(
 }
 
 /// Writes an edit by a user as this version. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_payload(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -254,9 +235,6 @@ pub async fn set_payload(
 }
 
 /// Inserts a proposal of what `former`, which has ended, proposed.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert_again(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -281,9 +259,6 @@ pub async fn insert_again(
 }
 
 /// Whether [`expire`] may find something.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_expired<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists(
@@ -295,9 +270,6 @@ pub async fn any_expired<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx
 }
 
 /// Whether [`abandon`] may find something.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_unsettled<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists(select from approvals where status in ('editing', 'approved', 'executing', 'undoing')) as "any!""#
@@ -307,9 +279,6 @@ pub async fn any_unsettled<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sq
 }
 
 /// Sets the job that executes or undoes it. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn assign(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -328,9 +297,6 @@ pub async fn assign(
 }
 
 /// Writes a worker's result, with the failure if it failed; who decided, and when, stays. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn advance(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -368,9 +334,6 @@ pub struct Abandoned {
 
 /// Takes up to `limit` approvals from jobs that ended without settling them: one that was not begun is proposed again
 /// as the next version, one that was executing has failed, and one that was undoing stays executed.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn abandon(conn: &mut PgConnection, limit: i64) -> Result<Vec<Abandoned>, sqlx::Error> {
     sqlx::query_as!(
         Abandoned,
@@ -415,9 +378,6 @@ pub struct Expired {
 
 /// Expires up to `limit` undecided approvals, longest overdue first. Locked ones are skipped, and those of closed tenants,
 /// which may be being erased.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Expired>, sqlx::Error> {
     sqlx::query_as!(
         Expired,

@@ -168,9 +168,6 @@ fn resource_id(entry: &NewAuditEntry) -> Option<String> {
 
 /// Lists a tenant's entries in the order of their commits, after `after`, at most `limit`. Entries of transactions that
 /// began while an older one is still open follow later, so that a reader who continues misses none.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -181,9 +178,6 @@ pub async fn list(
 }
 
 /// As [`list`], and none after `until`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list_until(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -240,9 +234,6 @@ pub async fn list_until(
 
 /// Whether a batch with entries after `after` and up to `until` has other hashes than its request ids do. No seal covers them,
 /// and a look-up by request id finds only what they name.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn has_wrong_hashes(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -272,9 +263,6 @@ pub async fn has_wrong_hashes(
 }
 
 /// Returns the transaction from which on entries may still be added: readers see those of older ones.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn watermark(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#)
         .fetch_one(conn)
@@ -283,9 +271,6 @@ pub async fn watermark(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
 
 /// Finds a position before the tenant's entries of this moment and later. Begins at the newest seal that is older, so that it
 /// passes few entries.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn before(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -329,9 +314,6 @@ pub async fn before(
 /// Lists what one HTTP request caused, in the order of its ids: in the API, in its jobs and in their attempts. The request
 /// is named by our id or by its client's, which may name several. Reads every entry that is committed: a request is looked
 /// up afterwards, not followed.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn by_request_id(
     conn: &mut PgConnection,
     tenant: TenantId,

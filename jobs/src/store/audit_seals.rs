@@ -22,9 +22,6 @@ pub struct Seal {
 }
 
 /// Lets one process seal at a time, until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended('audit: seal', 0))")
         .fetch_one(conn)
@@ -33,9 +30,6 @@ pub async fn lock(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
 }
 
 /// Lists up to `limit` tenants with entries that no seal covers yet, those first whose newest seal is oldest.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn unsealed_tenants(
     conn: &mut PgConnection,
     limit: i64,
@@ -69,9 +63,6 @@ pub async fn unsealed_tenants(
 }
 
 /// Finds the tenant's newest seal.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn newest_of(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -91,9 +82,6 @@ pub async fn newest_of(
 }
 
 /// Lists seals of all tenants in the order of their numbers, after `after`, at most `limit`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     after: i64,
@@ -115,9 +103,6 @@ pub async fn list(
 }
 
 /// Finds the newest seal of all tenants; number 0 if there is none.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn head(conn: &mut PgConnection) -> Result<Head, sqlx::Error> {
     let row = sqlx::query!("select number, chain from audit_seals order by number desc limit 1")
         .fetch_optional(conn)
@@ -131,9 +116,6 @@ pub async fn head(conn: &mut PgConnection) -> Result<Head, sqlx::Error> {
 }
 
 /// Inserts a seal. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     sealed: &Sealed,

@@ -39,9 +39,6 @@ pub async fn find(conn: &mut PgConnection, job: &Job) -> Result<BackfillProgress
 }
 
 /// Stores how far the job has come. The caller's transaction holds the job.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn put(
     conn: &mut PgConnection,
     job: &Job,
@@ -67,9 +64,6 @@ pub async fn put(
 }
 
 /// Deletes up to `limit` rows whose job is no longer kept.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "delete from backfills where ctid = any(array(

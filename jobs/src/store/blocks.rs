@@ -63,9 +63,6 @@ pub struct BlockFilter {
 }
 
 /// Locks the user's blocks against other writers until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -81,8 +78,6 @@ pub async fn lock(
     Ok(())
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -108,9 +103,6 @@ pub async fn find(
 }
 
 /// Finds the block that this approval books.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_approval(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -132,9 +124,6 @@ pub async fn of_approval(
 }
 
 /// Locks a block's row until the transaction ends: [`expire`] does not wait for [`lock`].
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn hold(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -151,9 +140,6 @@ pub async fn hold(
 }
 
 /// Lists the user's blocks, newest first, starting after `before`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -191,9 +177,6 @@ pub async fn list(
 
 /// Finds an open block for the same purpose: for the inbox item if there is one, else with this title and, if a time
 /// was requested, at this time. A block that is over does not count.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn same(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -230,9 +213,6 @@ pub async fn same(
 }
 
 /// Lists the occupied time after `now`: accepted blocks, and proposed ones outside of alternatives.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn taken(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -256,9 +236,6 @@ pub async fn taken(
 }
 
 /// Inserts a proposed block. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -290,9 +267,6 @@ pub async fn insert(
 }
 
 /// Whether an accepted block overlaps this time. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn is_taken(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -336,9 +310,6 @@ pub async fn set_status(
 }
 
 /// Writes a booked block's calendar event and its ETag. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_booked(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -360,9 +331,6 @@ pub async fn set_booked(
 }
 
 /// Sets the approval that books a block. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_approval(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -381,9 +349,6 @@ pub async fn set_approval(
 }
 
 /// Changes a block's content or time, and proposes it again as the next version. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_content(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -410,9 +375,6 @@ pub async fn set_content(
 }
 
 /// Supersedes the proposed blocks in the other plans of a set. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn supersede(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -82,9 +82,6 @@ impl TryFrom<Row> for StoredConnection {
 }
 
 /// Inserts a connection. False if the user has one with this address.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -116,8 +113,6 @@ pub async fn insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -137,9 +132,6 @@ pub async fn find(
 }
 
 /// Lists the user's connections, oldest first, without revoked ones.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_user(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -159,9 +151,6 @@ pub async fn of_user(
 }
 
 /// The addresses of the user's mail accounts, oldest first, without those that were revoked.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn mail_addresses(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -176,9 +165,6 @@ pub async fn mail_addresses(
 
 /// Anybody's of the tenant with one of these addresses, which are in lower case, the oldest first, without those that were
 /// revoked.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_addresses(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -198,9 +184,6 @@ pub async fn of_addresses(
 }
 
 /// Finds the sealed secret.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn sealed_secret(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -216,9 +199,6 @@ pub async fn sealed_secret(
 }
 
 /// Locks the connection and returns its sealed secret, so that nobody seals it anew before the caller has replaced it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_secret(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -234,9 +214,6 @@ pub async fn lock_secret(
 }
 
 /// Replaces the secret of a connection that is still in this version and not revoked, and activates it.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn replace_secret(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -260,9 +237,6 @@ pub async fn replace_secret(
 
 /// Revokes it and deletes its secret; `code` is the reason, unless its user revoked it. False if it did not exist or
 /// was revoked before.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn revoke(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -283,9 +257,6 @@ pub async fn revoke(
 
 /// Locks up to `limit` connections whose secret another key than `key_id` seals, and returns the sealed secrets. Those
 /// that are being changed are skipped.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_sealed_by_others(
     conn: &mut PgConnection,
     key_id: &str,
@@ -315,9 +286,6 @@ pub async fn lock_sealed_by_others(
 }
 
 /// Erases up to `limit` secrets that this key seals, so that their users enter them again, and returns their connections.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn erase_sealed_by(
     conn: &mut PgConnection,
     key_id: &str,
@@ -348,9 +316,6 @@ pub async fn erase_sealed_by(
 }
 
 /// Writes the same secret under another key. Its version stays: jobs that wait for a new secret still do.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_sealed(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -370,9 +335,6 @@ pub async fn set_sealed(
 }
 
 /// Revokes all connections of a user and deletes their secrets; returns how many.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn revoke_all_of(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -392,9 +354,6 @@ pub async fn revoke_all_of(
 
 /// Records that the provider refused the secret of this version; a secret that was replaced since is left alone. True
 /// if this call recorded it.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn require_reauth(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -416,9 +375,6 @@ pub async fn require_reauth(
 }
 
 /// Records that the provider accepted the secret of this version. True if it was recorded as refused.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn restore(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -58,9 +58,6 @@ impl From<Row> for StoredContact {
 }
 
 /// Inserts a contact. `None` if another contact has the address.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -88,9 +85,6 @@ pub async fn insert(
 }
 
 /// Finds a contact, also a deleted one.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -113,9 +107,6 @@ pub async fn find(
 }
 
 /// Finds the live contact with this address.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn addressed(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -131,9 +122,6 @@ pub async fn addressed(
 }
 
 /// Finds the live contacts with this name, at most two: a second one makes the name ambiguous.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn named(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -150,9 +138,6 @@ pub async fn named(
 }
 
 /// Locks the row until the transaction ends. False if there is none.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -169,9 +154,6 @@ pub async fn lock(
 }
 
 /// Lists live contacts, newest first, starting after `before`; with `email`, the one with this address.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -19,9 +19,6 @@ pub struct StoredCorrection {
 }
 
 /// Stores a correction in place of an earlier one of the same approval, and deletes the person's oldest beyond the limit.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn put(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -63,9 +60,6 @@ pub async fn put(
 }
 
 /// Deletes the correction of an approval, because the person took it back.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -129,9 +123,6 @@ pub async fn for_prompt(
 }
 
 /// Deletes up to `limit` corrections after their retention, in every tenant.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from judgement_corrections where ctid = any(array(

@@ -14,9 +14,6 @@ pub struct Delegate {
 
 /// Whether `user` may decide what belongs to `owner`: it is theirs, they are a delegate, or its owner is suspended or
 /// removed and nobody else could.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn may_decide(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -38,9 +35,6 @@ pub async fn may_decide(
 }
 
 /// Makes an active user of the tenant a delegate. `None` if there is no such user, false if they were one.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -68,9 +62,6 @@ pub async fn insert(
 }
 
 /// Removes a delegate. False if they were none.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -89,9 +80,6 @@ pub async fn delete(
 }
 
 /// Lists a user's delegates, in the order in which they became that.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,

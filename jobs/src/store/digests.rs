@@ -22,9 +22,6 @@ pub struct DueUser {
 }
 
 /// Whether [`lock_due`] may find something.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_due<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from users where next_digest_at <= now()) as "any!""#
@@ -35,9 +32,6 @@ pub async fn any_due<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Er
 
 /// Locks up to `limit` users whose digest is due until the transaction ends, and leaves those that another transaction has
 /// locked.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_due(conn: &mut PgConnection, limit: i64) -> Result<Vec<DueUser>, sqlx::Error> {
     sqlx::query_as!(
         DueUser,
@@ -58,9 +52,6 @@ pub async fn lock_due(conn: &mut PgConnection, limit: i64) -> Result<Vec<DueUser
 }
 
 /// Inserts the digest of a day; `None` if there is one.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -83,9 +74,6 @@ pub async fn insert(
 }
 
 /// Names the inbox item that shows the digest.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_item(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -104,9 +92,6 @@ pub async fn set_item(
 }
 
 /// The item that shows a digest of the user's.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn item(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -125,9 +110,6 @@ pub async fn item(
 }
 
 /// Whether the email with one of these Message-IDs, in angle brackets, is a digest that we sent.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn was_sent(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -148,9 +130,6 @@ pub async fn was_sent(
 }
 
 /// Sets when the user's next digest is due.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_next(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -180,9 +159,6 @@ pub struct NewEntry<'a> {
 }
 
 /// Inserts an entry; `None` if the next digest has the email already.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert_entry(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -206,9 +182,6 @@ pub async fn insert_entry(
 }
 
 /// Deletes an entry that no digest has yet; `false` if one has it, or it was deleted.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete_entry(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -225,9 +198,6 @@ pub async fn delete_entry(
 }
 
 /// Takes the user's entries into a digest; returns them, oldest first.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn take_entries(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -252,9 +222,6 @@ pub async fn take_entries(
 }
 
 /// The approvals that this user may decide, oldest first: all of the tenant but drafts of other users.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn decisions(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -285,9 +252,6 @@ pub async fn decisions(
 }
 
 /// Counts the user's emails that wait for an answer.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn follow_ups(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -303,9 +267,6 @@ pub async fn follow_ups(
 }
 
 /// Forgets the words of digests that are older than the tenant keeps emails: they name emails that are forgotten.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn forget_old(conn: &mut PgConnection, tenant: TenantId) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "with limits as (
@@ -329,9 +290,6 @@ pub async fn forget_old(conn: &mut PgConnection, tenant: TenantId) -> Result<u64
 
 /// The titles of the user's open items, most urgent first, then oldest first. Digests are left out: one
 /// that is still open is not something new to attend to.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn open_items(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -361,9 +319,6 @@ pub async fn open_items(
 }
 
 /// The open items of the user's digests.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn open_digests(
     conn: &mut PgConnection,
     tenant: TenantId,

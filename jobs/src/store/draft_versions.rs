@@ -149,8 +149,6 @@ pub async fn insert(
     Ok(())
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -163,9 +161,6 @@ pub async fn find(
 }
 
 /// Lists versions, newest first, starting after `before`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,

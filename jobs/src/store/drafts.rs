@@ -44,9 +44,6 @@ pub struct StoredDraft {
 }
 
 /// Inserts a draft; its approval must exist.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -70,8 +67,6 @@ pub async fn insert(
     Ok(())
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -94,9 +89,6 @@ pub async fn find(
 
 /// Like [`find`], and locks the row until the transaction ends. A caller that locks the approval as well locks it
 /// first.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -119,9 +111,6 @@ pub async fn lock(
 }
 
 /// Finds the draft whose newest version this approval is about.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_approval(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -138,9 +127,6 @@ pub async fn of_approval(
 
 /// Sets the next version of a draft that is ready or could not be sent, which makes it ready; `false` if it is neither, or
 /// not at version `base` with the approval `former`.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn supersede(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -164,9 +150,6 @@ pub async fn supersede(
 }
 
 /// Sets the status. The caller holds [`lock`] and has called [`DraftStatus::after`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_status(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -185,9 +168,6 @@ pub async fn set_status(
 }
 
 /// Sets another approval of the newest version. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_approval(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -206,9 +186,6 @@ pub async fn set_approval(
 }
 
 /// Lists the unsent drafts that follow up this message, in the order in which their approvals are locked.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn unsent_reminders(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -231,9 +208,6 @@ pub async fn unsent_reminders(
 }
 
 /// Whether a reply to this message, or to a copy of it, was sent or may have been: a draft, or an action's own text.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn answered(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -47,9 +47,6 @@ pub struct Holder {
 }
 
 /// Inserts an intent; `None` if the key is taken. Waits for a transaction that is inserting the same key.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     holder: Holder,
@@ -99,8 +96,6 @@ macro_rules! stored_effect {
     };
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -110,9 +105,6 @@ pub async fn find(
 }
 
 /// Like [`find`], and locks the row until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -124,9 +116,6 @@ pub async fn lock(
 }
 
 /// Lists the effects of an approval, oldest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_approval(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -150,9 +139,6 @@ pub async fn of_approval(
 }
 
 /// Counts the unknown effects of all tenants that are not closed: in those nobody is left who could resolve them.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count_unknown<'c>(executor: impl PgExecutor<'c>) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
@@ -167,9 +153,6 @@ pub async fn count_unknown<'c>(executor: impl PgExecutor<'c>) -> Result<i64, sql
 }
 
 /// Locks the effect with this key until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock_by_key(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -193,9 +176,6 @@ pub async fn lock_by_key(
 }
 
 /// Moves an effect from `from` to `to` and gives it to `holder`. False if it is not `from` any more.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn take(
     conn: &mut PgConnection,
     holder: Holder,
@@ -219,9 +199,6 @@ pub async fn take(
 
 /// Gives an intent that was certainly not executed to `holder`. A payload that was tried keeps its rendered bytes. One that
 /// only waited is rendered anew, or its date and its account could be old; so is another payload under the same key.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn renew(
     conn: &mut PgConnection,
     holder: Holder,
@@ -254,9 +231,6 @@ pub async fn renew(
 }
 
 /// Sets the status of an effect that the caller has locked.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_status(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -275,9 +249,6 @@ pub async fn set_status(
 }
 
 /// Writes the outcome of an attempt. False, and nothing is written, if `holder` does not have it in flight any more.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn end(
     conn: &mut PgConnection,
     holder: Holder,
@@ -313,9 +284,6 @@ pub async fn end(
 }
 
 /// Ends the undoing of this approval's effects without an outcome: it may be tried again. Returns the effects.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn fail_compensations(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -333,9 +301,6 @@ pub async fn fail_compensations(
 }
 
 /// Writes the provider's answer about an effect that the caller has locked.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn acknowledge(
     conn: &mut PgConnection,
     holder: Holder,
@@ -359,9 +324,6 @@ pub async fn acknowledge(
 }
 
 /// Finds the status of the effect with this key.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn status_of_key<'c>(
     executor: impl PgExecutor<'c>,
     tenant: TenantId,
@@ -377,9 +339,6 @@ pub async fn status_of_key<'c>(
 }
 
 /// Finds the rendered bytes, if there are any.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn rendered<'c>(
     executor: impl PgExecutor<'c>,
     tenant: TenantId,
@@ -396,9 +355,6 @@ pub async fn rendered<'c>(
 }
 
 /// Whether [`lose`] may find something.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_open<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists(select from effects where status in ('intent', 'in_flight')) as "any!""#
@@ -422,9 +378,6 @@ pub struct Lost {
 
 /// Takes up to `limit` effects from holders that are gone. An effect in flight whose attempt no longer runs becomes
 /// unknown; an intent whose job has ended was certainly not executed and becomes retryable.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn lose(conn: &mut PgConnection, limit: i64) -> Result<Vec<Lost>, sqlx::Error> {
     sqlx::query_as!(
         Lost,

@@ -33,9 +33,6 @@ pub struct Wanted {
 }
 
 /// Finds an email that we sent for a user as it was rendered; `None` if the effect sent none, or a digest.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn sent_email(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -53,9 +50,6 @@ pub async fn sent_email(
 }
 
 /// Finds what is wanted for an email that we sent; `None` if nothing is. A reminder is not followed up by another one.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn wanted_for_effect(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -82,9 +76,6 @@ pub async fn wanted_for_effect(
 }
 
 /// Inserts a follow-up, unless the email has one.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -129,9 +120,6 @@ pub struct OwnEmail {
 
 /// Inserts a follow-up of an email that another program sent, if its sender follows emails up. The clock of the sender's machine
 /// may be fast: an email from the next hours was sent now. One whose time is over already was read too late to be waited for; one that we sent has a follow-up of its own, or none on purpose.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert_own(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -187,9 +175,6 @@ pub struct Due {
 }
 
 /// Whether [`lock_due`] or [`lock_undrafted`] may find something.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_due<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
@@ -208,9 +193,6 @@ pub async fn any_due<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Er
 
 /// Locks up to `limit` follow-ups whose time has come until the transaction ends, the oldest first, and leaves those that
 /// another transaction has locked. Those of tenants that are paused wait.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_due(conn: &mut PgConnection, limit: i64) -> Result<Vec<Due>, sqlx::Error> {
     sqlx::query_as!(
         Due,
@@ -243,9 +225,6 @@ pub async fn lock_due(conn: &mut PgConnection, limit: i64) -> Result<Vec<Due>, s
 }
 
 /// Locks up to `limit` follow-ups whose reminder was to be a draft that could not be written, because its job was discarded.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_undrafted(conn: &mut PgConnection, limit: i64) -> Result<Vec<Due>, sqlx::Error> {
     sqlx::query_as!(
         Due,
@@ -270,9 +249,6 @@ pub async fn lock_undrafted(conn: &mut PgConnection, limit: i64) -> Result<Vec<D
 }
 
 /// Sets the status of a follow-up that the caller has locked.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_status(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -293,9 +269,6 @@ pub async fn set_status(
 }
 
 /// Whether the user was reminded and nothing has ended the follow-up since; if so, nothing does until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn hold_reminded(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -322,9 +295,6 @@ pub struct Ended {
 
 /// Ends the follow-ups of the emails that this stored one refers to: as continued if their user wrote it, else as answered. What
 /// somebody else wrote later to another email of the thread answers them, too.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn end_by_message(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -357,9 +327,6 @@ pub async fn end_by_message(
 }
 
 /// Ends the follow-ups of the emails with these Message-IDs, in angle brackets, because their user wrote again.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn continue_thread(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -382,9 +349,6 @@ pub async fn continue_thread(
 
 /// Adds an email that we sent for a user to the threads of the user's emails that wait and share one of these Message-IDs: an
 /// answer to it answers them, too.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn extend_threads(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -408,9 +372,6 @@ pub async fn extend_threads(
 }
 
 /// Cancels a user's follow-up that waits or was reminded of; `None` if there is none.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn cancel(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -434,9 +395,6 @@ pub async fn cancel(
 }
 
 /// Cancels the follow-up of an email that this effect sent, if it waits or was reminded of.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn cancel_of_effect(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -460,9 +418,6 @@ pub async fn cancel_of_effect(
 }
 
 /// Lists a user's follow-ups, newest first, starting after `before`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -72,9 +72,6 @@ pub enum RoleRestriction {
 }
 
 /// Classifies the role by its rights on the tables of this schema, memberships included.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn restriction(
     conn: &mut PgConnection,
     role: &DbRole,

@@ -21,9 +21,6 @@ pub struct NewHistoryEntry<'a> {
 }
 
 /// Inserts an entry for all users of the tenant.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -33,9 +30,6 @@ pub async fn insert(
 }
 
 /// Inserts an entry for one user.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert_for(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -46,9 +40,6 @@ pub async fn insert_for(
 }
 
 /// Inserts an entry for the owner, or for all users if there is none.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert_about(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -52,9 +52,6 @@ pub struct DueKeys {
 }
 
 /// Stores the tenant's provider in place of the one it had.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn put(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -77,9 +74,6 @@ pub async fn put(
 }
 
 /// Deletes the tenant's provider. False if it has none.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete(conn: &mut PgConnection, tenant: TenantId) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!(
         "delete from identity_providers where tenant_id = $1",
@@ -91,9 +85,6 @@ pub async fn delete(conn: &mut PgConnection, tenant: TenantId) -> Result<bool, s
 }
 
 /// Finds the tenant's provider.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -122,9 +113,6 @@ pub async fn find(
 }
 
 /// Records that a token named a key that is not among the tenant's.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn want_keys(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update identity_providers set wanted_at = now()
@@ -138,9 +126,6 @@ pub async fn want_keys(conn: &mut PgConnection, tenant: TenantId) -> Result<(), 
 
 /// Takes up to `limit` providers whose keys are due: never fetched, wanted, or an hour old. Each is asked once a minute at
 /// most, whatever it answers and whichever worker dies meanwhile.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn take_due<'c>(
     executor: impl PgExecutor<'c>,
     limit: i64,
@@ -169,9 +154,6 @@ pub async fn take_due<'c>(
 }
 
 /// Stores fetched keys, unless the provider was replaced meanwhile.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_keys<'c>(
     executor: impl PgExecutor<'c>,
     due: &DueKeys,
@@ -190,9 +172,6 @@ pub async fn set_keys<'c>(
 }
 
 /// Records why the keys could not be fetched. Those that are there stay, for a day.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_error<'c>(
     executor: impl PgExecutor<'c>,
     due: &DueKeys,
@@ -210,9 +189,6 @@ pub async fn set_error<'c>(
 }
 
 /// Uses up a token. False if it was used before: of two requests at once one gets it.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn use_token(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -231,9 +207,6 @@ pub async fn use_token(
 }
 
 /// Deletes up to `limit` used tokens that have expired; returns how many.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge_tokens(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "delete from exchanged_tokens where ctid = any(array(

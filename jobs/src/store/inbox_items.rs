@@ -33,9 +33,6 @@ pub struct StoredItem {
 }
 
 /// Inserts an item. `None` if its source has added it before, in whatever state it is now.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -66,9 +63,6 @@ pub async fn insert(
 
 /// Takes its name from the owner's item that its source has added under it, so that the source can add another one. Returns that
 /// item.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn retire(
     conn: &mut PgConnection,
     (tenant, owner): (TenantId, UserId),
@@ -89,9 +83,6 @@ pub async fn retire(
 }
 
 /// Finds an item that this user may see; without a user, any of the tenant's.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -119,9 +110,6 @@ pub async fn find(
 }
 
 /// Finds the message's item that this user may see; without a user, any of the tenant's.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_message(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -144,9 +132,6 @@ pub async fn of_message(
 }
 
 /// Locks the row until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -163,9 +148,6 @@ pub async fn lock(
 }
 
 /// Lists the user's open items, most urgent first, then oldest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn waiting(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -201,9 +183,6 @@ pub struct ItemCounts {
 }
 
 /// Counts the user's open and deferred items.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -225,9 +204,6 @@ pub async fn count(
 }
 
 /// Sets the state, as the next version. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_state(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -73,9 +73,6 @@ pub async fn insert(
 
 /// Locks the tenant's invites until the transaction ends: two concurrent invites for one address would both find
 /// nothing to revoke.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock_tenant(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "select pg_advisory_xact_lock(hashtextextended('invites ' || $1::uuid::text, 0))",
@@ -87,9 +84,6 @@ pub async fn lock_tenant(conn: &mut PgConnection, tenant: TenantId) -> Result<()
 }
 
 /// Revokes the pending invites for an address.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn revoke_for(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -109,9 +103,6 @@ pub async fn revoke_for(
 }
 
 /// Revokes the pending invites from the command line: there is one first owner.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn revoke_first_owner(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -129,9 +120,6 @@ pub async fn revoke_first_owner(
 }
 
 /// Revokes the pending invites by a user to one of these roles.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn revoke_by(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -154,9 +142,6 @@ pub async fn revoke_by(
 }
 
 /// Revokes an invite. False if there is no such pending invite.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn revoke(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -174,9 +159,6 @@ pub async fn revoke(
 }
 
 /// Whether the tenant ever had this invite.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn exists(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -192,9 +174,6 @@ pub async fn exists(
 }
 
 /// Lists the tenant's pending invites, newest first, at most `limit`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -226,9 +205,6 @@ pub async fn list(
 
 /// Finds the address and the tenant's name of an invite that can be accepted now. Read before a password is hashed, so
 /// that guesses cost us little.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_open(
     conn: &mut PgConnection,
     hash: &TokenHash,
@@ -244,9 +220,6 @@ pub async fn find_open(
 }
 
 /// Accepts the invite. Of two concurrent callers the second waits for the first and then finds nothing.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn accept(
     conn: &mut PgConnection,
     hash: &TokenHash,
@@ -270,9 +243,6 @@ pub async fn accept(
 }
 
 /// Deletes the invites with a user's address, used or not.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete_of_user(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -13,9 +13,6 @@ pub struct CachedAnswer {
 }
 
 /// Finds the answer to a question that is not too old.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -38,9 +35,6 @@ pub async fn find(
 }
 
 /// Stores the answer to a question; a newer one takes the place of an older.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn put(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -60,9 +54,6 @@ pub async fn put(
 }
 
 /// Deletes all answers of a tenant.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete_all(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from llm_answers where tenant_id = $1", tenant.0)
         .execute(conn)
@@ -71,9 +62,6 @@ pub async fn delete_all(conn: &mut PgConnection, tenant: TenantId) -> Result<(),
 }
 
 /// Deletes up to `limit` answers that are too old, in every tenant.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from llm_answers where ctid = any(array(

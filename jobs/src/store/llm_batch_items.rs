@@ -73,9 +73,6 @@ pub struct HandedInItem {
 }
 
 /// Finds the request of a job's step; none if it was never in a batch.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -95,9 +92,6 @@ pub async fn find(
 }
 
 /// Stores a request. The caller holds the job's lease and has written the row of the call.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(conn: &mut PgConnection, item: &NewItem<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into llm_batch_items (tenant_id, job_id, step, call_id, request_hash, provider, model, max_output_tokens, body)
@@ -118,9 +112,6 @@ pub async fn insert(conn: &mut PgConnection, item: &NewItem<'_>) -> Result<(), s
 }
 
 /// Lists the requests of a batch that have not ended.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_batch(
     conn: &mut PgConnection,
     batch: Uuid,
@@ -143,9 +134,6 @@ pub async fn of_batch(
 }
 
 /// Ends a request of a batch; false if another worker did so before.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn end(
     conn: &mut PgConnection,
     call: Uuid,
@@ -169,9 +157,6 @@ pub struct LeftItem {
 }
 
 /// Deletes up to `limit` requests that wait for a batch and whose jobs have ended, in every tenant.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn leave(conn: &mut PgConnection, limit: i64) -> Result<Vec<LeftItem>, sqlx::Error> {
     sqlx::query_as!(
         LeftItem,
@@ -191,9 +176,6 @@ pub async fn leave(conn: &mut PgConnection, limit: i64) -> Result<Vec<LeftItem>,
 }
 
 /// Deletes up to `limit` requests that have ended and whose jobs have too, in every tenant.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from llm_batch_items where ctid = any(array(

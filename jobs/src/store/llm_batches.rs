@@ -25,9 +25,6 @@ pub struct StoredBatch {
 
 /// Forms a batch of up to `limit` requests that wait for the same model, the oldest first; none if none has waited for
 /// `waited`. The caller commits before it makes the batch, which no other worker looks at for `reserved`.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn gather(
     conn: &mut PgConnection,
     id: Uuid,
@@ -73,9 +70,6 @@ pub async fn gather(
 }
 
 /// Takes the batches that are due to be looked at; no other worker looks at them for `reserved`.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn take_due(
     pool: &PgPool,
     reserved: Duration,
@@ -97,9 +91,6 @@ pub async fn take_due(
 }
 
 /// Records that the provider has the batch, and erases the requests.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn record_made(
     conn: &mut PgConnection,
     batch: Uuid,
@@ -122,9 +113,6 @@ pub async fn record_made(
 }
 
 /// Has the batch looked at again after this time.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn postpone(pool: &PgPool, batch: Uuid, by: Duration) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update llm_batches set due_at = now() + make_interval(secs => $2) where id = $1",
@@ -155,9 +143,6 @@ pub struct OpenBatches {
 }
 
 /// Counts the batches that have not ended.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn open(pool: &PgPool) -> Result<OpenBatches, sqlx::Error> {
     sqlx::query_as!(
         OpenBatches,
@@ -169,9 +154,6 @@ pub async fn open(pool: &PgPool) -> Result<OpenBatches, sqlx::Error> {
 }
 
 /// Lists the provider's ids of the batches that are known.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn known_ids(pool: &PgPool, provider: &str) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select provider_id as "id!" from llm_batches where provider = $1 and provider_id is not null"#,
@@ -182,9 +164,6 @@ pub async fn known_ids(pool: &PgPool, provider: &str) -> Result<Vec<String>, sql
 }
 
 /// Lists up to `limit` parked jobs, snoozed with `code`, of which no request waits any more.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn jobs_to_release(
     conn: &mut PgConnection,
     code: &str,

@@ -49,9 +49,6 @@ pub enum Reservation {
 }
 
 /// Reserves the amount in every budget that covers the job, or in none of them.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn reserve(
     conn: &mut PgConnection,
     spender: Spender<'_>,
@@ -100,9 +97,6 @@ pub async fn reserve(
 }
 
 /// Replaces a reservation by what was used.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn settle(
     conn: &mut PgConnection,
     spender: Spender<'_>,
@@ -144,9 +138,6 @@ pub async fn settle(
 }
 
 /// Lists a tenant's budgets with what was used of them in the current period.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -184,9 +175,6 @@ pub async fn list(
 }
 
 /// Deletes a tenant's budgets other than these.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete_others(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -230,9 +218,6 @@ pub struct NearlySpent {
 }
 
 /// Lists the budgets of which four fifths are spent, and of whose period no inbox item tells yet.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn nearly_spent(
     conn: &mut PgConnection,
     limit: i64,
@@ -260,9 +245,6 @@ pub async fn nearly_spent(
 }
 
 /// Sets a budget. A new one begins with what was used in its current period so far.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -300,9 +282,6 @@ pub async fn set(
 }
 
 /// Returns the largest part that any tenant has used of a budget, by period.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn most_used(pool: &PgPool) -> Result<Vec<(String, f64)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select period, max(greatest(

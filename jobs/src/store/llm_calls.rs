@@ -67,9 +67,6 @@ pub enum Admission {
 }
 
 /// Inserts a request, unless its lane is open or its lease is lost. On an open lane that is due, the request becomes the probe.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn admit(
     conn: &mut PgConnection,
     call: &NewLlmCall<'_>,
@@ -148,9 +145,6 @@ pub enum Unsent {
 }
 
 /// Inserts a request that is not sent by itself. The caller holds the job's lease.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert_unsent(
     conn: &mut PgConnection,
     call: &NewLlmCall<'_>,
@@ -231,9 +225,6 @@ impl SettledCall {
 
 /// Completes a request in flight. A possibly billed one counts as having used what it reserved. `None` if it was completed
 /// before.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn settle(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -285,9 +276,6 @@ pub async fn settle(
 
 /// Completes requests whose attempt no longer runs and that no batch holds, as possibly billed, in every tenant: their worker
 /// died.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn mark_lost(
     conn: &mut PgConnection,
     limit: i64,
@@ -347,9 +335,6 @@ pub struct FailureFacts {
 }
 
 /// Reads what a job's failed requests say about it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn failure_facts(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -377,9 +362,6 @@ pub async fn failure_facts(
 
 /// Whether a request of this job ended with this outcome, by which the provider rejected it, and the lane has closed since:
 /// others were answered.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn rejected_alone(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -14,9 +14,6 @@ pub struct CheckpointKey<'a> {
 }
 
 /// Finds the stored completion.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -43,9 +40,6 @@ pub struct StoredCompletion {
 }
 
 /// Lists the completions of a job that has not settled, oldest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_job(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -63,9 +57,6 @@ pub async fn of_job(
 }
 
 /// Stores a completion; a second one for the same request is dropped. The caller holds the job's lease.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -87,9 +78,6 @@ pub async fn insert(
 }
 
 /// Deletes a job's completions.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete_of_job(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -107,9 +95,6 @@ pub async fn delete_of_job(
 
 /// Deletes up to `limit` completions of jobs that ended without deleting them (discarded, cancelled), in every tenant. Three days
 /// are longer than any job waits for a model; a job that waited longer would pay once more and lose nothing else.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from llm_checkpoints where ctid = any(array(

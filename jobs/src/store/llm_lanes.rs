@@ -20,9 +20,6 @@ pub struct StoredLane {
 }
 
 /// Records what a failed request says about its provider, and returns the lane's new state.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn record_failure(
     conn: &mut PgConnection,
     ModelName { provider, model }: ModelName<'_>,
@@ -74,9 +71,6 @@ pub async fn record_failure(
 
 /// Records that a request succeeded. Closes the lane if the request probed it: one that was sent before the lane opened
 /// says nothing about the provider now.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn record_success(
     conn: &mut PgConnection,
     ModelName { provider, model }: ModelName<'_>,
@@ -98,9 +92,6 @@ pub async fn record_success(
 }
 
 /// Lets another request probe the lane if this one did: it ended without saying anything about the provider.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn release_probe(
     conn: &mut PgConnection,
     ModelName { provider, model }: ModelName<'_>,
@@ -119,9 +110,6 @@ pub async fn release_probe(
 }
 
 /// Makes lanes that an operator had to mend due for a probe: a worker has started, perhaps with a new key.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn probe_now(pool: &PgPool, reasons: &[&str]) -> Result<(), sqlx::Error> {
     let reasons: Vec<String> = reasons.iter().map(|reason| (*reason).to_owned()).collect();
     sqlx::query!(
@@ -135,9 +123,6 @@ pub async fn probe_now(pool: &PgPool, reasons: &[&str]) -> Result<(), sqlx::Erro
 }
 
 /// Lists all lanes that ever failed, in the order of their names.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(pool: &PgPool) -> Result<Vec<StoredLane>, sqlx::Error> {
     sqlx::query_as!(
         StoredLane,
@@ -151,9 +136,6 @@ pub async fn list(pool: &PgPool) -> Result<Vec<StoredLane>, sqlx::Error> {
 }
 
 /// Returns when the lane may be probed; none if it is closed.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn open_until(
     conn: &mut PgConnection,
     ModelName { provider, model }: ModelName<'_>,

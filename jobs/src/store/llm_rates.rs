@@ -36,9 +36,6 @@ pub enum RateDecision {
 }
 
 /// Takes a request from the buckets, unless they do not hold it or other jobs wait for their turn.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn take(
     conn: &mut PgConnection,
     request: &RatedRequest<'_>,
@@ -112,9 +109,6 @@ async fn configure(conn: &mut PgConnection, request: &RatedRequest<'_>) -> Resul
 }
 
 /// Replaces what a request counted by the tokens that it used: `more` of them, or fewer if it is negative.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn correct(
     conn: &mut PgConnection,
     ModelName { provider, model }: ModelName<'_>,
@@ -134,9 +128,6 @@ pub async fn correct(
 }
 
 /// Lowers the buckets to what the provider says is left of its limits.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn lower(
     conn: &mut PgConnection,
     name: ModelName<'_>,
@@ -176,9 +167,6 @@ pub struct LockedRate {
 }
 
 /// Locks a model's buckets, so that no request is admitted meanwhile.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn lock(
     conn: &mut PgConnection,
     ModelName { provider, model }: ModelName<'_>,
@@ -218,9 +206,6 @@ pub struct StoredRate {
 }
 
 /// Lists all models that were ever asked under a rate.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(pool: &PgPool) -> Result<Vec<StoredRate>, sqlx::Error> {
     sqlx::query_as!(
         StoredRate,

@@ -57,9 +57,6 @@ pub struct UsageSum {
 
 /// Sums a tenant's requests, or those of one of its API keys, by day (UTC), kind, key, model and tier. Lists up to
 /// `limit` rows.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn by_day(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -148,9 +145,6 @@ pub struct TenantUsage {
 }
 
 /// Sums the requests of each tenant that made any; the most expensive first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn by_tenant(
     conn: &mut PgConnection,
     Days { from, to }: Days,
@@ -198,9 +192,6 @@ pub struct JobCost {
 }
 
 /// Sums the requests of a job.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_job(
     conn: &mut PgConnection,
     tenant: TenantId,

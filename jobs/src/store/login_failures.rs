@@ -76,9 +76,6 @@ pub struct Recent {
 }
 
 /// Records a failure of each subject; returns the time, which identifies these rows for [`unbook`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn book(
     conn: &mut PgConnection,
     subjects: &[Subject],
@@ -93,9 +90,6 @@ pub async fn book(
 }
 
 /// Lists the subject's newest failures, at most `limit` plus one.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn recent(
     conn: &mut PgConnection,
     subject: Subject,
@@ -127,9 +121,6 @@ pub async fn recent(
 }
 
 /// Removes a record: the attempt was not made, or was right.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn unbook(
     conn: &mut PgConnection,
     subjects: &[Subject],
@@ -146,9 +137,6 @@ pub async fn unbook(
 }
 
 /// Deletes all failures of a subject.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn forget(conn: &mut PgConnection, subject: Subject) -> Result<(), sqlx::Error> {
     sqlx::query!("delete from login_failures where subject = $1", &subject.0)
         .execute(conn)
@@ -157,9 +145,6 @@ pub async fn forget(conn: &mut PgConnection, subject: Subject) -> Result<(), sql
 }
 
 /// Deletes up to `limit` failures older than any window; returns how many.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "delete from login_failures where ctid = any(array(

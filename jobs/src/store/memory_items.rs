@@ -62,9 +62,6 @@ pub struct MemoryFilter {
 }
 
 /// Locks this level of the user's memory against other writers until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -83,9 +80,6 @@ pub async fn lock(
 }
 
 /// Finds an active or superseded item. Expired and deleted ones are not returned.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -110,9 +104,6 @@ pub async fn find(
 }
 
 /// Finds the active item under this key.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn live(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -142,9 +133,6 @@ pub async fn live(
 }
 
 /// Lists active items, newest first, starting after `before`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -182,9 +170,6 @@ pub async fn list(
 
 /// Selects the items for a prompt about messages of these scopes: of each level the newest few that are global or match
 /// a scope, pinned ones first, as many as fit. Counts the use of each in the same statement.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn for_prompt(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -239,9 +224,6 @@ pub async fn for_prompt(
 }
 
 /// Inserts an item. The caller holds [`lock`], has evicted to the cap, and has ended the former item under the key.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -279,9 +261,6 @@ pub async fn insert(
 }
 
 /// Ends an item; a deletion erases its value at once. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn end(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -302,9 +281,6 @@ pub async fn end(
 }
 
 /// Pins or unpins an item, as the next version. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_pinned(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -326,9 +302,6 @@ pub async fn set_pinned(
 }
 
 /// Counts the user's items of the level. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn count(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -347,9 +320,6 @@ pub async fn count(
 }
 
 /// Evicts the `surplus` least recently used items of the level, but no pinned ones. The caller holds [`lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn evict(
     conn: &mut PgConnection,
     tenant: TenantId,

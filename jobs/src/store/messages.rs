@@ -21,9 +21,6 @@ pub struct StoredMessage {
 }
 
 /// Inserts messages, in one statement.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     messages: &[NewMessage<'_>],
@@ -51,8 +48,6 @@ pub async fn insert(
     Ok(())
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -69,9 +64,6 @@ pub async fn find(
 }
 
 /// Forgets up to `limit` emails that the tenant no longer keeps, with what was made of them; returns how many.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn forget_old(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -88,9 +80,6 @@ pub async fn forget_old(
 
 /// Forgets up to `limit` approvals, and as many effects, that ended before the tenant's retention of emails began, with
 /// their drafts; returns how many. Those of emails that the tenant wrote first name no email.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn forget_old_writings(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -105,8 +94,6 @@ pub async fn forget_old_writings(
     .await
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn exists(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -14,9 +14,6 @@ pub struct NewOwnMessage<'a> {
 }
 
 /// Inserts those that a user of their tenant wrote, in one statement. Messages that we sent for them are left out.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     messages: &[NewOwnMessage<'_>],
@@ -72,9 +69,6 @@ pub struct SupersededDraft {
 }
 
 /// Lists the unsent drafts that this message makes unnecessary, in the order in which their approvals are locked.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn superseded_by(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -84,9 +78,6 @@ pub async fn superseded_by(
 }
 
 /// Whether the draft's user replied with another program after the original message was sent.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn has_overtaken(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -132,9 +123,6 @@ async fn superseded(
 
 /// Whether this user replied to the message with this Message-ID, or wrote to its thread after it. Message-IDs are in
 /// angle brackets.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn answered(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -7,9 +7,6 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 /// Inserts a reset that is valid for an hour, in place of the user's former one, and returns when it expires.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn put(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -34,9 +31,6 @@ pub async fn put(
 }
 
 /// Deletes the resets that a user made for users of one of these roles, and returns how many.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete_by(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -58,9 +52,6 @@ pub async fn delete_by(
 }
 
 /// Finds the address and the tenant's name of the user whose reset [`consume`] would use up now.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_open(
     conn: &mut PgConnection,
     hash: &TokenHash,
@@ -79,9 +70,6 @@ pub async fn find_open(
 }
 
 /// Uses up an open reset and returns its user. `None` for every other token.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn consume(
     conn: &mut PgConnection,
     hash: &TokenHash,

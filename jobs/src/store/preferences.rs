@@ -40,9 +40,6 @@ pub async fn find(
 }
 
 /// Replaces the preferences. `next_digest_at` is the next moment at which it is `digest_at` there, set exactly with it.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn put(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -23,9 +23,6 @@ pub struct StoredProject {
 }
 
 /// Inserts a project. `None` if the name is taken.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -52,9 +49,6 @@ pub async fn insert(
 }
 
 /// Finds a project, also a deleted one.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -76,9 +70,6 @@ pub async fn find(
 }
 
 /// Finds the live project with this name, and locks it against deletion until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn named(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -95,9 +86,6 @@ pub async fn named(
 }
 
 /// Whether it is live; locks it against deletion until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn hold(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -114,9 +102,6 @@ pub async fn hold(
 }
 
 /// Locks the row against changes and new tasks until the transaction ends. False if there is none.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -133,9 +118,6 @@ pub async fn lock(
 }
 
 /// Lists live projects, newest first, starting after `before`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -102,9 +102,6 @@ pub async fn insert(
 }
 
 /// Lists the actions that a job proposed, in their order.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn of_job(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -95,9 +95,6 @@ pub async fn find(
 }
 
 /// Stores the answer under a key that this transaction claimed.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn complete(
     conn: &mut PgConnection,
     key: &RequestKey<'_>,
@@ -122,9 +119,6 @@ pub async fn complete(
 }
 
 /// Deletes up to `limit` expired keys; [`claim`] does not depend on it.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "with expired as (

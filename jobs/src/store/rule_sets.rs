@@ -18,9 +18,6 @@ pub struct StoredRuleSet {
 }
 
 /// Finds the active version's number; 0 if the tenant has no rules.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn active_version(conn: &mut PgConnection, tenant: TenantId) -> Result<i32, sqlx::Error> {
     let version = sqlx::query_scalar!(
         "select version from rule_sets where tenant_id = $1 and active",
@@ -41,9 +38,6 @@ pub struct ActiveVersions {
 }
 
 /// Finds the number of each tenant's active version.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn active_versions(
     conn: &mut PgConnection,
     tenants: &[TenantId],
@@ -63,8 +57,6 @@ pub async fn active_versions(
     })
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn active(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -82,8 +74,6 @@ pub async fn active(
     .await
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn by_version(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -104,9 +94,6 @@ pub async fn by_version(
 }
 
 /// Locks the tenant's rules against other writers until the transaction ends; the first version has no row to lock.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "select pg_advisory_xact_lock(hashtextextended('rule_sets ' || $1::uuid::text, 0))",
@@ -118,9 +105,6 @@ pub async fn lock(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx:
 }
 
 /// Deactivates the active version.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn deactivate(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update rule_sets set active = false where tenant_id = $1 and active",
@@ -132,9 +116,6 @@ pub async fn deactivate(conn: &mut PgConnection, tenant: TenantId) -> Result<(),
 }
 
 /// Inserts the next version as the active one. The caller holds [`lock`] and has deactivated the former one.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert_next(
     conn: &mut PgConnection,
     tenant: TenantId,

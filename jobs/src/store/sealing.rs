@@ -12,9 +12,6 @@ pub struct KeyInUse {
 
 /// Lists the keys that seal secrets, by their ids: a process that lacks one of them cannot work. A connection whose secret was
 /// erased needs none.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn keys_in_use<'c>(executor: impl PgExecutor<'c>) -> Result<Vec<KeyInUse>, sqlx::Error> {
     sqlx::query_as!(
         KeyInUse,

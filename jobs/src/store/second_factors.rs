@@ -18,9 +18,6 @@ pub struct StoredFactor {
 }
 
 /// Finds a user's second factor.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -43,9 +40,6 @@ pub async fn find(
 
 /// Stores the secret of a factor that is being enrolled, in place of one that was never confirmed. False if the user has a
 /// confirmed one.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn put(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -68,9 +62,6 @@ pub async fn put(
 }
 
 /// Activates the factor with the hashes of its recovery codes. False if it was active before, or has another secret now.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn confirm(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -99,9 +90,6 @@ pub async fn confirm(
 }
 
 /// Uses up the code of a step and of all steps before. False if it was used before: of two requests at once one gets it.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn use_step(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -121,9 +109,6 @@ pub async fn use_step(
 }
 
 /// Uses up a recovery code. False if the user has no such code any more.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn use_recovery_code(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -142,9 +127,6 @@ pub async fn use_recovery_code(
 }
 
 /// Deletes a user's factor with its recovery codes. False if there is none.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -161,9 +143,6 @@ pub async fn delete(
 }
 
 /// Locks up to `limit` factors whose secret another key than `key_id` seals, and returns the sealed secrets.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_sealed_by_others(
     conn: &mut PgConnection,
     key_id: &str,
@@ -192,9 +171,6 @@ pub async fn lock_sealed_by_others(
 }
 
 /// Deletes up to `limit` factors whose secret this key seals, with their recovery codes, and returns their users.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete_sealed_by(
     conn: &mut PgConnection,
     key_id: &str,
@@ -221,9 +197,6 @@ pub async fn delete_sealed_by(
 }
 
 /// Writes the same secret under another key.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_sealed(
     conn: &mut PgConnection,
     tenant: TenantId,

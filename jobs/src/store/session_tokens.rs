@@ -41,9 +41,6 @@ pub struct Presented {
 ///
 /// Uses are recorded once a minute, so most calls write nothing. The first use of a token proves that its owner has
 /// received it, and shortens its predecessor's grace to 10 s, enough for requests in flight.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn present(
     conn: &mut PgConnection,
     hash: &TokenHash,
@@ -133,9 +130,6 @@ pub async fn present(
 
 /// Finds the sessions of tokens for which [`present`] would write nothing and answer that they are alive, by the
 /// positions of `hashes`. All others need [`present`].
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_in_use(
     conn: &mut PgConnection,
     hashes: &[TokenHash],
@@ -193,9 +187,6 @@ pub async fn find_in_use(
 }
 
 /// Inserts a token.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     session: SessionId,
@@ -214,9 +205,6 @@ pub async fn insert(
 }
 
 /// Starts the token's grace of five minutes, which never outlasts its session.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn supersede(conn: &mut PgConnection, hash: &TokenHash) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update session_tokens t
@@ -231,9 +219,6 @@ pub async fn supersede(conn: &mut PgConnection, hash: &TokenHash) -> Result<(), 
 }
 
 /// Ends the grace of all tokens before this generation: only the newest token's direct predecessor is still accepted.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn end_grace_before(
     conn: &mut PgConnection,
     session: SessionId,
@@ -251,9 +236,6 @@ pub async fn end_grace_before(
 }
 
 /// Retires the unused tokens of this generation, whose answer was lost. A later use of one counts as reuse.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn retire_unused(
     conn: &mut PgConnection,
     session: SessionId,
@@ -271,9 +253,6 @@ pub async fn retire_unused(
 }
 
 /// Whether the session has a token of a later generation that is not retired.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn has_heir(
     conn: &mut PgConnection,
     session: SessionId,

@@ -37,9 +37,6 @@ pub struct ListedSession {
 }
 
 /// Inserts a session, without a token.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(conn: &mut PgConnection, new: &NewSession) -> Result<Session, sqlx::Error> {
     let id = SessionId::new();
     let row = sqlx::query!(
@@ -97,9 +94,6 @@ pub async fn lock(
 }
 
 /// Records that the user has just typed their password in this session.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_authenticated(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -116,9 +110,6 @@ pub async fn set_authenticated(
 }
 
 /// Records when the user last proved who they are to the provider whose token opened this session.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_authenticated_at(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -137,9 +128,6 @@ pub async fn set_authenticated_at(
 }
 
 /// Marks that the session reads the audit log. False if it was marked within the last hour.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn mark_audit_read(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -157,9 +145,6 @@ pub async fn mark_audit_read(
 }
 
 /// Revokes one of the user's sessions. False if there is no such live session.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn revoke(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -181,9 +166,6 @@ pub async fn revoke(
 }
 
 /// Whether the user ever had this session, as far back as rows are kept.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn exists(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -203,9 +185,6 @@ pub async fn exists(
 }
 
 /// Whether the session is alive now. Does not count as a use.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn is_alive(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -230,9 +209,6 @@ pub async fn is_alive(
 }
 
 /// Revokes all of the user's sessions except `except`.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn revoke_all(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -257,9 +233,6 @@ pub async fn revoke_all(
 
 /// Revokes the user's oldest live sessions until `keep` are left. The caller holds the user's row, or two concurrent
 /// logins would each count without the other.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn revoke_excess(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -289,9 +262,6 @@ pub async fn revoke_excess(
 }
 
 /// Whether the user has opened a session from this address before, as far as sessions are kept.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn opened_from(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -313,9 +283,6 @@ pub async fn opened_from(
 }
 
 /// Lists the user's live sessions, newest first; there are at most [`crate::domain::session::MAX_SESSIONS`].
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -340,9 +307,6 @@ pub async fn list(
 /// Deletes up to `limit` sessions that ended more than 30 days ago, with their tokens; returns how many.
 ///
 /// Until then a replaced token is still recognised, so that its use can be told from a guess.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "with ended as (

@@ -70,9 +70,6 @@ fn known(events: &[String]) -> Result<Vec<JobEndEvent>, sqlx::Error> {
 }
 
 /// Subscribes the connection from now on, or changes its events; one that was not active continues where it stopped.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn put(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -97,9 +94,6 @@ pub async fn put(
 }
 
 /// Delivers again what stands after this position. A job that delivers at the moment moves no position any more.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn rewind(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -121,8 +115,6 @@ pub async fn rewind(
     Ok(done.rows_affected() == 1)
 }
 
-/// # Errors
-/// When the database refuses.
 pub async fn delete(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -138,8 +130,6 @@ pub async fn delete(
     Ok(done.rows_affected() == 1)
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -162,9 +152,6 @@ pub async fn find(
 }
 
 /// Whether there is an active subscription at all.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_active<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from subscriptions where status = 'active') as "any!""#
@@ -199,9 +186,6 @@ pub async fn count<'c>(
 
 /// Locks up to `limit` active subscriptions after which the log goes on and for which no job delivers. Their connection is
 /// not revoked, and their tenant is not paused.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_due(
     conn: &mut PgConnection,
     limit: i64,
@@ -258,9 +242,6 @@ pub async fn lock_due(
 }
 
 /// Names the job that delivers from now on. The caller holds the row.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn assign(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -279,9 +260,6 @@ pub async fn assign(
 }
 
 /// Moves the position over entries that are not wanted. The caller holds the row.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn skip(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -303,9 +281,6 @@ pub async fn skip(
 
 /// Moves the position after `delivered` events were delivered. False if another job delivers by now, or none: then nothing
 /// was moved. The caller's transaction holds the job.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn advance(
     conn: &mut PgConnection,
     job: &Job,
@@ -342,9 +317,6 @@ pub struct Undeliverable {
 }
 
 /// Locks up to `limit` active subscriptions whose job was discarded.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_undeliverable(
     conn: &mut PgConnection,
     limit: i64,
@@ -369,9 +341,6 @@ pub async fn lock_undeliverable(
 }
 
 /// Ends or suspends an active subscription; false if it was not active.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn stop(
     conn: &mut PgConnection,
     tenant: TenantId,

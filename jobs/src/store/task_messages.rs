@@ -5,9 +5,6 @@ use base::TenantId;
 use sqlx::PgConnection;
 
 /// Links a message to a task. False if it was linked before, or the tenant has no such message.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -28,9 +25,6 @@ pub async fn insert(
 }
 
 /// Removes the link. False if there was none.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete(
     conn: &mut PgConnection,
     tenant: TenantId,

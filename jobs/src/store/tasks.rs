@@ -41,9 +41,6 @@ pub struct TaskFilter {
 }
 
 /// Inserts a task. `None` if its project has a task with this title.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -74,9 +71,6 @@ pub async fn insert(
 }
 
 /// Finds a task, also a deleted one.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -102,9 +96,6 @@ pub async fn find(
 }
 
 /// Locks the row until the transaction ends. False if there is none.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -121,9 +112,6 @@ pub async fn lock(
 }
 
 /// Finds the live tasks with this title in all projects, at most two: a second one makes the title ambiguous.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn titled(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -140,9 +128,6 @@ pub async fn titled(
 }
 
 /// Whether a live task of the project with this name, or of none, has this title.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn is_taken(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -164,9 +149,6 @@ pub async fn is_taken(
 }
 
 /// Lists live tasks, newest first, starting after `before`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -230,9 +212,6 @@ pub async fn update(
 }
 
 /// Hides a live task under this deletion.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -252,9 +231,6 @@ pub async fn delete(
 }
 
 /// Hides the live tasks of a project under its deletion, and returns them.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete_of_project(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -294,9 +270,6 @@ pub async fn restore_one(
 }
 
 /// Restores the tasks that were deleted with their project by this deletion, and no others.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn restore_of_project(
     conn: &mut PgConnection,
     tenant: TenantId,

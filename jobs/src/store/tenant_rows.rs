@@ -67,9 +67,6 @@ fn in_order(mut referred_by: BTreeMap<String, Vec<String>>) -> Option<Vec<Tenant
 }
 
 /// Lets the transaction delete append-only rows of this tenant, and take its time.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn allow_erasure(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "select set_config('postroom.erased_tenant', $1, true) as tenant, set_config('statement_timeout', '120s', true) as timeout",
@@ -81,9 +78,6 @@ pub async fn allow_erasure(conn: &mut PgConnection, tenant: TenantId) -> Result<
 }
 
 /// Lets the transaction take its time.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn take_time(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     const SET: &str = "set local statement_timeout = '10min'";
     sqlx::raw_sql(SET).execute(conn).await.map(drop)
@@ -117,9 +111,6 @@ pub async fn delete(
 }
 
 /// Makes the transaction read one snapshot, change nothing and take its time. Its first statement.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn read_one_snapshot(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     // A reader of the rows may pause for as long as it likes.
     const BEGIN: &str = "set transaction isolation level repeatable read, read only; set local statement_timeout = 0; \
@@ -128,9 +119,6 @@ pub async fn read_one_snapshot(conn: &mut PgConnection) -> Result<(), sqlx::Erro
 }
 
 /// Reads the tenant's own row as JSON.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn own_row(conn: &mut PgConnection, tenant: TenantId) -> Result<String, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select to_jsonb(t)::text as "row!" from tenants t where id = $1"#,
@@ -161,9 +149,6 @@ pub fn exported(table: &str, row: &str) -> String {
 }
 
 /// Whether an attempt of one of the tenant's jobs runs.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_running(conn: &mut PgConnection, tenant: TenantId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from jobs where tenant_id = $1 and state = 'running') as "any!""#,

@@ -28,9 +28,6 @@ pub async fn insert(conn: &mut PgConnection, slug: &str) -> Result<Option<Tenant
 }
 
 /// Finds the tenant with this slug, in any status.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(conn: &mut PgConnection, slug: &str) -> Result<Option<TenantId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select id as "id: TenantId" from tenants where slug = $1"#,
@@ -41,9 +38,6 @@ pub async fn find(conn: &mut PgConnection, slug: &str) -> Result<Option<TenantId
 }
 
 /// Locks the tenant's row until the transaction ends, for changes that count rows of the tenant.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "select id from tenants where id = $1 for no key update",
@@ -56,9 +50,6 @@ pub async fn lock(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx:
 
 /// Locks the tenant's row until the transaction ends, also against rows that refer to it: waits for the transactions that
 /// are inserting some.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock_alone(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query!("select id from tenants where id = $1 for update", tenant.0)
         .fetch_optional(conn)
@@ -67,9 +58,6 @@ pub async fn lock_alone(conn: &mut PgConnection, tenant: TenantId) -> Result<(),
 }
 
 /// Locks the tenant's row until the transaction ends, and reads its status.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock_status(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -82,8 +70,6 @@ pub async fn lock_status(
     .await
 }
 
-/// # Errors
-/// When the database refuses.
 pub async fn set_status(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -100,9 +86,6 @@ pub async fn set_status(
 }
 
 /// Replaces the tenant's name by its id.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn forget_slug(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update tenants set slug = 'erased-' || replace(id::text, '-', '') where id = $1",
@@ -114,9 +97,6 @@ pub async fn forget_slug(conn: &mut PgConnection, tenant: TenantId) -> Result<()
 }
 
 /// Keeps the limit on running jobs that the tenant had before it was paused.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn keep_limit(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -133,9 +113,6 @@ pub async fn keep_limit(
 }
 
 /// As [`keep_limit`], if the tenant is paused or closed; returns whether it is. Else the limit applies at once.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn keep_limit_if_stopped(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -152,9 +129,6 @@ pub async fn keep_limit_if_stopped(
 }
 
 /// Returns and forgets the limit that [`keep_limit`] kept.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn take_limit(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -170,9 +144,6 @@ pub async fn take_limit(
 }
 
 /// Finds the tenant's slug, unless the tenant is closed.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn open_slug(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -186,9 +157,6 @@ pub async fn open_slug(
 }
 
 /// Finds the tenant's trust mode; `None` if the tenant is closed.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn trust_mode(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -210,9 +178,6 @@ pub struct LockedSwitches {
 
 /// Locks the tenant's switches until the transaction ends, so that nothing external begins after sending was disabled, or
 /// after the tenant was paused or closed.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock_switches(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -227,9 +192,6 @@ pub async fn lock_switches(
 }
 
 /// Lists the tenants that do not keep their emails for good. Those that are paused keep what their jobs go on with.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn with_email_retention<'c>(
     executor: impl PgExecutor<'c>,
 ) -> Result<Vec<TenantId>, sqlx::Error> {
@@ -242,9 +204,6 @@ pub async fn with_email_retention<'c>(
 }
 
 /// Lists the closed tenants with jobs that wait.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn closed_with_jobs<'c>(
     executor: impl PgExecutor<'c>,
 ) -> Result<Vec<TenantId>, sqlx::Error> {
@@ -279,8 +238,6 @@ pub struct Settings {
     pub outage: OutagePolicy,
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Settings, sqlx::Error> {
     let row = sqlx::query!(
         r#"
@@ -311,8 +268,6 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
     })
 }
 
-/// # Errors
-/// When the database refuses.
 pub async fn set_settings(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -17,9 +17,6 @@ pub struct OwnCopy {
 
 /// Inserts what these emails refer to, in one statement: an email of ours that a mail server renamed, under both its names. Those
 /// that we sent are left out: they answer nobody for their user.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     messages: &[NewOwnMessage<'_>],
@@ -67,9 +64,6 @@ pub async fn insert(
 
 /// Learns the Message-ID that a mail server gave an email of ours, from a copy that its user's mailbox has: answers that were
 /// stored under that name are answers to it. An email whose other name is known keeps it.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn learn_server_id(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -99,9 +93,6 @@ pub async fn learn_server_id(
 
 /// Whether somebody else than this user wrote in the thread after the email with this Message-ID, in angle brackets: in answer to
 /// it, or later than it to another email of the thread.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn answered_by_others(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -37,9 +37,6 @@ pub struct FormerResult {
 
 /// Inserts a result. Waits for a concurrent job that triages the same message, and is then refused by
 /// `triage_results_once_key`.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -84,9 +81,6 @@ pub async fn insert(
 }
 
 /// Returns the email that a job judged, if the model judged it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn judged_by_model(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -103,9 +97,6 @@ pub async fn judged_by_model(
 }
 
 /// Returns the email as its latest triage names it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn email(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -123,9 +114,6 @@ pub async fn email(
 }
 
 /// Finds the user whose mailbox the email arrived in, as its latest triage found it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn owner_of(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -147,9 +135,6 @@ pub async fn owner_of(
 
 /// Finds the latest result for a message with this version of the rules and the same means, other than one that an outage of
 /// the model left to a person.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn former(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -193,9 +178,6 @@ pub async fn former(
 }
 
 /// Lists the jobs that left a message to a person because the model was unavailable, oldest first.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn outage_jobs(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -214,9 +196,6 @@ pub async fn outage_jobs(
 }
 
 /// Whether any result of this message suspects an injection.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn injection_suspected(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -9,9 +9,6 @@ use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::PgConnection;
 
 /// Counts the jobs with the person's words that wait or run.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn unfinished_jobs(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -28,9 +28,6 @@ impl fmt::Debug for Credentials {
 }
 
 /// Finds the user of a login.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn credentials(
     conn: &mut PgConnection,
     tenant_slug: &str,
@@ -53,9 +50,6 @@ pub async fn credentials(
 }
 
 /// Finds the user with this address, in any status.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant_slug: &str,
@@ -91,9 +85,6 @@ pub struct User {
 }
 
 /// Finds a user of the tenant who was not removed.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn get(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -118,9 +109,6 @@ pub async fn get(
 }
 
 /// Lists the tenant's users who were not removed, in the order of their ids, after the user `after`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -149,9 +137,6 @@ pub async fn list(
 }
 
 /// Writes a user's role and status.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_role_and_status(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -172,9 +157,6 @@ pub async fn set_role_and_status(
 }
 
 /// Removes a user: the row stays for what refers to it, without the address and the password.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn remove(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -192,9 +174,6 @@ pub async fn remove(
 }
 
 /// Whether the tenant had this user, who was removed.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn was_removed(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -210,9 +189,6 @@ pub async fn was_removed(
 }
 
 /// Finds the password hash of an active user, a PHC string.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn password_hash(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -256,9 +232,6 @@ pub async fn account_name(
 }
 
 /// Stores the hash of a new password.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_password(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -277,9 +250,6 @@ pub async fn set_password(
 }
 
 /// Replaces `verified`, the hash that the user's password was compared with. False if it is no longer theirs.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn replace_password(
     conn: &mut PgConnection,
     (tenant, user): (TenantId, UserId),
@@ -299,9 +269,6 @@ pub async fn replace_password(
 }
 
 /// Whether the tenant has an owner who can log in.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn active_owner_exists(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -315,9 +282,6 @@ pub async fn active_owner_exists(
 }
 
 /// Inserts a user; `None` if the tenant has one with this address.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn insert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -361,9 +325,6 @@ pub async fn lock(
 }
 
 /// Whether the tenant has an owner who is not deleted.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn owner_exists(conn: &mut PgConnection, tenant: TenantId) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (select from users where tenant_id = $1 and role = 'owner' and status <> 'deleted') as "exists!""#,
@@ -374,9 +335,6 @@ pub async fn owner_exists(conn: &mut PgConnection, tenant: TenantId) -> Result<b
 }
 
 /// Filters `addresses` (in lower case) to those that belong to the tenant's users, as their login or as an email account.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn own_addresses(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -399,9 +357,6 @@ pub async fn own_addresses(
 }
 
 /// Whether a user of the tenant has an address in this domain (in lower case).
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn is_own_domain(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -430,9 +385,6 @@ pub struct Correspondent {
 }
 
 /// Finds the active user with this id.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn correspondent(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -451,9 +403,6 @@ pub async fn correspondent(
 
 /// The person to whom the first of `addresses` (in lower case) belongs that belongs to anybody, by log-in or by an email
 /// account.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn first_correspondent(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -37,9 +37,6 @@ pub struct StoredWatch {
 
 /// Watches a mailbox from then on, or changes since when. A worker that watches it loses its lease, because it knows the
 /// earlier time.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn upsert(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -62,9 +59,6 @@ pub async fn upsert(
 
 /// Forgets up to `limit` emails that were read longer ago than this, and a day more, because the clock of a mail server may
 /// differ from ours. Watches do not read emails that old again.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge_fetched(
     conn: &mut PgConnection,
     days: i32,
@@ -83,9 +77,6 @@ pub async fn purge_fetched(
 }
 
 /// Finds the user of the oldest account whose watch or backfill read an email with this content.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn reader_of(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -109,9 +100,6 @@ pub async fn reader_of(
 }
 
 /// Ends a watch, its folders and cursors with it. What was read stays known. False if there is none.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn delete(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -127,8 +115,6 @@ pub async fn delete(
     Ok(done.rows_affected() == 1)
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -150,9 +136,6 @@ pub async fn find(
 
 /// Takes the leases of up to `limit` mailboxes that are due and that nobody watches, the longest due first. Tenants that are
 /// paused or closed are left out: nothing runs for them.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn claim(
     conn: &mut PgConnection,
     worker: WorkerId,
@@ -190,9 +173,6 @@ pub async fn claim(
 
 /// Extends the lease; inside a transaction, also keeps every other worker out until its end. False if it was lost, or if the
 /// watch or its connection ended.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn renew<'c>(
     executor: impl PgExecutor<'c>,
     lease: &WatchLease,
@@ -216,9 +196,6 @@ pub async fn renew<'c>(
 }
 
 /// Records that a check of all folders succeeded.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn record_success<'c>(
     executor: impl PgExecutor<'c>,
     lease: &WatchLease,
@@ -240,9 +217,6 @@ pub async fn record_success<'c>(
 
 /// Counts a failed check and gives the lease back; the failures so far, if the lease was still held. The caller sets when it
 /// is tried again.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn record_failure(
     conn: &mut PgConnection,
     lease: &WatchLease,
@@ -263,9 +237,6 @@ pub async fn record_failure(
 }
 
 /// Gives the lease back; any worker may take it after `next_in`.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn release<'c>(
     executor: impl PgExecutor<'c>,
     lease: &WatchLease,
@@ -295,8 +266,6 @@ pub struct Staleness {
     pub oldest_seconds: i64,
 }
 
-/// # Errors
-/// When the database does not answer.
 pub async fn staleness<'c>(executor: impl PgExecutor<'c>) -> Result<Staleness, sqlx::Error> {
     sqlx::query_as!(
         Staleness,
@@ -316,9 +285,6 @@ pub async fn staleness<'c>(executor: impl PgExecutor<'c>) -> Result<Staleness, s
 }
 
 /// Remembers emails by their content; returns those that were not known.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn remember(
     conn: &mut PgConnection,
     (tenant, connection): (TenantId, ConnectionId),
@@ -344,9 +310,6 @@ pub async fn remember(
 }
 
 /// The folders of a request that are not watched yet, and those to keep.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_folders(
     conn: &mut PgConnection,
     tenant: TenantId,

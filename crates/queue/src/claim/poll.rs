@@ -65,9 +65,6 @@ const MAX_PROMOTED: i64 = 1000;
 
 /// Makes available the jobs that are due and the parents whose children have all finished, and reports what else there is
 /// to do. Writes nothing when nothing is due.
-///
-/// # Errors
-/// If the database fails.
 pub async fn poll<'c>(
     executor: impl PgExecutor<'c>,
     queues: &[String],
@@ -137,9 +134,6 @@ pub async fn poll<'c>(
 }
 
 /// Returns the end of the first expired lease in the block range that is due, if one is.
-///
-/// # Errors
-/// If the database fails.
 pub async fn scan_leases(
     pool: &PgPool,
     scan: &mut TableScan,

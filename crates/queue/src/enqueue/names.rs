@@ -6,9 +6,6 @@ use sqlx::PgConnection;
 /// Frees an external id that names this job, so that the next enqueue with it is new work instead of this job.
 ///
 /// Returns whether the job had the name.
-///
-/// # Errors
-/// If the database fails.
 pub async fn forget(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -16,9 +16,6 @@ pub(crate) const CLOCK_STEP: Duration = Duration::from_secs(10);
 ///
 /// Of several workers that call this at once, one gets a duty: the others wait for its row and find it postponed. If a
 /// worker dies during a duty, the next tick runs it again, so a duty must tolerate being done in part.
-///
-/// # Errors
-/// If the database fails.
 pub async fn claim_due(
     pool: &PgPool,
     worker: WorkerId,
@@ -44,9 +41,6 @@ pub async fn claim_due(
 }
 
 /// Records that a retention duty has deleted all that was due.
-///
-/// # Errors
-/// If the database fails.
 pub async fn caught_up(pool: &PgPool, duty: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update maintenance_duties set caught_up_at = now() where name = $1",
@@ -83,9 +77,6 @@ pub struct RetentionLag {
 }
 
 /// Returns for how long each retention duty has not caught up, its regular interval aside: 0 while it keeps up.
-///
-/// # Errors
-/// If the database fails.
 pub async fn retention_lag(pool: &PgPool) -> Result<Vec<RetentionLag>, sqlx::Error> {
     sqlx::query_as!(
         RetentionLag,

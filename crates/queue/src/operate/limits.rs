@@ -42,9 +42,6 @@ pub async fn list(conn: &mut PgConnection) -> Result<Vec<Limit>, sqlx::Error> {
 }
 
 /// Returns whether there is any limit.
-///
-/// # Errors
-/// If the database fails.
 pub async fn any<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(r#"select exists (select from queue_limits) as "any!""#)
         .fetch_one(executor)
@@ -52,9 +49,6 @@ pub async fn any<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error>
 }
 
 /// Sets or changes a limit. Jobs that already run continue.
-///
-/// # Errors
-/// If the database fails.
 pub async fn set<'c>(executor: impl PgExecutor<'c>, limit: &Limit) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into queue_limits (scope, name, max_running) values ($1, $2, $3)
@@ -69,9 +63,6 @@ pub async fn set<'c>(executor: impl PgExecutor<'c>, limit: &Limit) -> Result<(),
 }
 
 /// Removes a limit and returns whether it existed. Notify workers after the commit.
-///
-/// # Errors
-/// If the database fails.
 pub async fn remove<'c>(
     executor: impl PgExecutor<'c>,
     scope: Scope,

@@ -15,9 +15,6 @@ pub struct Pause {
 }
 
 /// Pauses the queue; if it is paused already, only replaces the reason.
-///
-/// # Errors
-/// If the database fails.
 pub async fn pause<'c>(
     executor: impl PgExecutor<'c>,
     queue: &str,
@@ -35,9 +32,6 @@ pub async fn pause<'c>(
 }
 
 /// Resumes the queue and returns whether it was paused. Notify workers after the commit.
-///
-/// # Errors
-/// If the database fails.
 pub async fn resume<'c>(executor: impl PgExecutor<'c>, queue: &str) -> Result<bool, sqlx::Error> {
     let done = sqlx::query!("delete from queue_pauses where queue = $1", queue)
         .execute(executor)
@@ -46,9 +40,6 @@ pub async fn resume<'c>(executor: impl PgExecutor<'c>, queue: &str) -> Result<bo
 }
 
 /// Lists the paused queues.
-///
-/// # Errors
-/// If the database fails.
 pub async fn paused(pool: &PgPool) -> Result<Vec<Pause>, sqlx::Error> {
     sqlx::query_as!(
         Pause,
@@ -60,9 +51,6 @@ pub async fn paused(pool: &PgPool) -> Result<Vec<Pause>, sqlx::Error> {
 
 /// Counts the running jobs of the queue on all workers: a paused queue is drained when none runs. A claim that was in
 /// flight when the queue was paused may add a few within milliseconds.
-///
-/// # Errors
-/// If the database fails.
 pub async fn running(pool: &PgPool, queue: &str) -> Result<i64, sqlx::Error> {
     // By the lease and not by the state: exactly the running jobs have one, and it has an index.
     sqlx::query_scalar!(

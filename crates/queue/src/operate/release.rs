@@ -23,9 +23,6 @@ pub struct Release<'a> {
 ///
 /// The fewest attempts first: if a single job is released to try whether the others may follow, it is not always the same one.
 /// Matches on the snooze of their last attempt, so that a job that waits for its time or for another reason keeps waiting.
-///
-/// # Errors
-/// If the database fails.
 pub async fn release_snoozed(
     pool: &PgPool,
     release: Release<'_>,
@@ -67,9 +64,6 @@ pub struct DueJob {
 }
 
 /// Makes snoozed jobs due at the given times, except those that are due earlier or not snoozed any more. Returns their queues.
-///
-/// # Errors
-/// If the database fails.
 pub async fn release_at(
     conn: &mut PgConnection,
     due: &[DueJob],

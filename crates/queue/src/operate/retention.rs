@@ -82,9 +82,6 @@ impl AgedTable for FinishedJobs<'_> {
 }
 
 /// Deletes the samples of queues that no worker serves any more.
-///
-/// # Errors
-/// If the database fails.
 pub async fn prune_samples(pool: &PgPool) -> Result<u64, sqlx::Error> {
     let done =
         sqlx::query!("delete from queue_samples where sampled_at < now() - interval '1 day'")

@@ -48,9 +48,6 @@ pub struct WorkerInfo {
 }
 
 /// Records a heartbeat.
-///
-/// # Errors
-/// If the database fails.
 pub async fn heartbeat<'c>(
     executor: impl PgExecutor<'c>,
     heartbeat: &Heartbeat<'_>,
@@ -88,9 +85,6 @@ pub async fn remove<'c>(
 }
 
 /// Lists the workers with a recent heartbeat, oldest first.
-///
-/// # Errors
-/// If the database fails.
 pub async fn list(pool: &PgPool) -> Result<Vec<WorkerInfo>, sqlx::Error> {
     sqlx::query_as!(
         WorkerInfo,
@@ -107,9 +101,6 @@ pub async fn list(pool: &PgPool) -> Result<Vec<WorkerInfo>, sqlx::Error> {
 }
 
 /// Deletes workers without a heartbeat for ten minutes.
-///
-/// # Errors
-/// If the database fails.
 pub async fn prune(pool: &PgPool) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "delete from workers where seen_at < now() - $1::interval",

@@ -108,9 +108,6 @@ async fn finish(conn: &mut PgConnection, tenant: TenantId, job: JobId) -> Result
 }
 
 /// Cancels up to `limit` waiting jobs of the tenant and returns them. Locked ones are skipped.
-///
-/// # Errors
-/// If the database fails.
 pub async fn cancel_waiting(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -155,9 +152,6 @@ async fn ended(
 }
 
 /// Lists the running jobs of this worker whose cancellation was requested.
-///
-/// # Errors
-/// If the database fails.
 pub async fn requested<'c>(
     executor: impl PgExecutor<'c>,
     worker: WorkerId,

@@ -21,9 +21,6 @@ pub struct ChildOutcome {
 
 /// Makes a job wait for its children before its first attempt. The job and the children were enqueued in this
 /// transaction.
-///
-/// # Errors
-/// If the database fails.
 pub async fn await_children(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -95,9 +92,6 @@ pub async fn outcomes(
 }
 
 /// Lists the children that have not finished.
-///
-/// # Errors
-/// If the database fails.
 pub async fn unfinished(
     conn: &mut PgConnection,
     tenant: TenantId,

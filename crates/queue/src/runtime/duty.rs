@@ -139,9 +139,6 @@ impl Duty for PruneFinished {
 
 impl DutyContext {
     /// Records how far a retention duty came, and makes it due soon again if it left something.
-    ///
-    /// # Errors
-    /// If the database fails.
     pub async fn report(&self, duty: &str, backlog: Backlog) -> Result<(), sqlx::Error> {
         match backlog {
             Backlog::None => duties::caught_up(&self.queue_pool, duty).await,

@@ -98,9 +98,6 @@ impl RuntimeMetrics {
     }
 
     /// Reads from the database how far retention is behind.
-    ///
-    /// # Errors
-    /// If the database fails.
     pub async fn refresh_retention(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         for lag in duties::retention_lag(pool).await? {
             self.retention_behind_seconds
@@ -111,9 +108,6 @@ impl RuntimeMetrics {
     }
 
     /// Reads the last sample of the queues from the database.
-    ///
-    /// # Errors
-    /// If the database fails.
     pub async fn refresh_queues(&self, pool: &PgPool, queues: &[&str]) -> Result<(), sqlx::Error> {
         let sample = stats::read_sample(pool).await?;
         for queue in queues {

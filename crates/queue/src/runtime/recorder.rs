@@ -146,9 +146,6 @@ pub trait AttemptRecorder: Send + Sync + 'static {
 pub type Recorder = Option<Arc<dyn AttemptRecorder>>;
 
 /// Whether an attempt was deferred for the same reason as the one before. A day without the database's help is recorded once.
-///
-/// # Errors
-/// If the database fails.
 pub(super) async fn is_repeated(
     conn: &mut PgConnection,
     job: &Job,

@@ -44,9 +44,6 @@ pub const POISON: &str = "poison";
 /// Makes each job available again, from the second crash on after a random time: jobs that were lost together do not start
 /// together once more beside the one that kills its workers. Not if it is poison (discarded), its cancellation was requested or a newer job waits with
 /// its dedupe key (cancelled). Call it inside a transaction, which holds the dedupe slots.
-///
-/// # Errors
-/// If the database fails.
 pub async fn rescue(
     conn: &mut PgConnection,
     since: Option<DateTime<Utc>>,

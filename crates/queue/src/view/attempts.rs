@@ -21,9 +21,6 @@ pub struct AttemptView {
 }
 
 /// Lists the last `limit` attempts of the tenant's job, oldest first.
-///
-/// # Errors
-/// If the database fails.
 pub async fn attempts(
     conn: &mut PgConnection,
     tenant: TenantId,

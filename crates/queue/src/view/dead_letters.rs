@@ -63,9 +63,6 @@ pub struct DeadLetterFilter {
 pub const MAX_COUNTED: i64 = 10_000;
 
 /// Lists up to `limit` discarded jobs older than `before`, newest first.
-///
-/// # Errors
-/// If the database fails.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -96,9 +93,6 @@ pub async fn list(
 }
 
 /// Returns these discarded or cancelled jobs to the queue, with their errors and crashes reset. Skips other ids.
-///
-/// # Errors
-/// If the database fails.
 pub async fn retry(
     conn: &mut PgConnection,
     jobs: &[(TenantId, JobId)],
@@ -135,9 +129,6 @@ pub async fn retry(
 }
 
 /// Locks up to `limit` discarded jobs until the transaction ends, oldest first. Skips those that are being retried already.
-///
-/// # Errors
-/// If the database fails.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -162,9 +153,6 @@ pub async fn lock(
 }
 
 /// Counts the discarded jobs, up to [`MAX_COUNTED`].
-///
-/// # Errors
-/// If the database fails.
 pub async fn count(
     conn: &mut PgConnection,
     tenant: TenantId,

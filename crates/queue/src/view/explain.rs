@@ -34,9 +34,6 @@ pub struct Facts {
 }
 
 /// Returns the facts about the tenant's job; `None` if it has finished or does not exist.
-///
-/// # Errors
-/// If the database fails.
 pub async fn facts(
     conn: &mut PgConnection,
     tenant: TenantId,

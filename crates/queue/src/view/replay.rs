@@ -17,9 +17,6 @@ pub struct StoredJob {
 }
 
 /// Finds a job by its id alone.
-///
-/// # Errors
-/// If the database fails.
 pub async fn find(conn: &mut PgConnection, id: JobId) -> Result<Option<StoredJob>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select tenant_id as "tenant!: TenantId", kind as "kind!", queue as "queue!", state as "state!: JobState", priority as "priority!",

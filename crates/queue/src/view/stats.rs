@@ -33,9 +33,6 @@ pub struct Depth {
 ///
 /// Jobs of a paused queue, and of a tenant none of whose jobs may run, wait because an operator wants it: they are counted,
 /// and none of them is the oldest.
-///
-/// # Errors
-/// If the database fails.
 pub async fn sample(pool: &PgPool, queues: &[String]) -> Result<(), sqlx::Error> {
     let states = LIVE_STATES.map(|state| state.as_str().to_owned());
     sqlx::query!(
@@ -60,9 +57,6 @@ pub async fn sample(pool: &PgPool, queues: &[String]) -> Result<(), sqlx::Error>
 }
 
 /// Reads the last sample.
-///
-/// # Errors
-/// If the database fails.
 pub async fn read_sample(pool: &PgPool) -> Result<Vec<Depth>, sqlx::Error> {
     sqlx::query_as!(
         Depth,

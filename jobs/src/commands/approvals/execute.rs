@@ -175,9 +175,6 @@ impl ExecutionEnd {
 
 /// Writes how execution ended, in the transaction that settles the job. Writes nothing if the job no longer holds the
 /// approval.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn end(
     conn: &mut PgConnection,
     job: &Job,

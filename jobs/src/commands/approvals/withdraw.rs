@@ -15,9 +15,6 @@ use queue::Job;
 use sqlx::PgConnection;
 
 /// Rejects the approvals that `replaced` proposed and that nobody has decided.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn withdraw_proposals(
     conn: &mut PgConnection,
     job: &Job,

@@ -91,9 +91,6 @@ pub async fn decide_block(
 }
 
 /// Executes a command in the caller's transaction; without a version it applies to the block as it is.
-///
-/// # Errors
-/// See [`BlockError`].
 pub async fn step_block(
     conn: &mut PgConnection,
     (tenant, user): (TenantId, UserId),

@@ -169,9 +169,6 @@ async fn own(
 }
 
 /// Records that the provider refused the credentials of this version; nothing is tried with them again.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn refuse(
     pool: &PgPool,
     job: &Job,
@@ -188,9 +185,6 @@ pub async fn refuse(
 }
 
 /// Records that the provider accepted the credentials of this version; jobs that waited for them resume.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn restore(
     pool: &PgPool,
     job: &Job,
@@ -206,9 +200,6 @@ pub async fn restore(
 }
 
 /// Revokes a connection that the provider reports as gone, and erases its credentials.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn end_gone(
     pool: &PgPool,
     job: &Job,

@@ -26,9 +26,6 @@ pub enum LockDraftError {
 }
 
 /// Locks the approval and then the draft until the transaction ends, if this version is the newest and the session may decide it.
-///
-/// # Errors
-/// See [`LockDraftError`].
 pub(super) async fn lock_draft(
     conn: &mut PgConnection,
     session: &Session,

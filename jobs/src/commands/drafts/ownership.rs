@@ -17,9 +17,6 @@ pub(crate) enum Rights {
 }
 
 /// Finds the rights of the session's user in what belongs to `owner`. What is nobody's is everybody's.
-///
-/// # Errors
-/// If the database does not answer.
 pub(crate) async fn rights_of(
     conn: &mut PgConnection,
     session: &Session,

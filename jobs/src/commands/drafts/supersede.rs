@@ -22,9 +22,6 @@ use queue::{Job, run::cancel::cancel};
 use sqlx::PgConnection;
 
 /// Supersedes the unsent replies in the thread of `message`. Leaves those that a worker is sending.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn supersede_drafts(
     conn: &mut PgConnection,
     job: &Job,
@@ -57,9 +54,6 @@ pub(in crate::commands) struct Reason<'a> {
 }
 
 /// Supersedes one draft, unless a worker is sending it or it was decided.
-///
-/// # Errors
-/// If the database refuses.
 pub(in crate::commands) async fn supersede(
     conn: &mut PgConnection,
     reason: &Reason<'_>,

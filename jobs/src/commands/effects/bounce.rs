@@ -45,9 +45,6 @@ pub struct StoredBounce<'a> {
 
 /// Writes the bounce in the transaction that settles the job; see [`record_failed`]. A copy of the bounce does not add
 /// another inbox item.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn record_bounce(
     conn: &mut PgConnection,
     job: &Job,
@@ -64,9 +61,6 @@ pub async fn record_bounce(
 
 /// Writes which recipients do not get the email: effect, history, inbox, audit. `item` is the inbox item without its text
 /// and its owner. Writes nothing if nothing of it is new, or if the effect is in a state in which it was not sent.
-///
-/// # Errors
-/// If the database refuses.
 pub(super) async fn record_failed(
     conn: &mut PgConnection,
     job: &Job,

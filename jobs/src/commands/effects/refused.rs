@@ -17,9 +17,6 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 /// Writes the refused recipients of an email that has left, in the transaction that ends its effect.
-///
-/// # Errors
-/// If the database refuses.
 pub(super) async fn record_refused(
     conn: &mut PgConnection,
     job: &Job,

@@ -11,9 +11,6 @@ use queue::{JobKind, JobView, view};
 use sqlx::PgConnection;
 
 /// Finds a job of the session's tenant, without its output if that has words which the session may not read.
-///
-/// # Errors
-/// If the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     session: &Session,

@@ -28,9 +28,6 @@ pub struct RetriedJobs {
 }
 
 /// Retries a discarded or cancelled job. False if it is neither, or not the tenant's.
-///
-/// # Errors
-/// If the database does not answer.
 pub async fn retry_job(
     pool: &PgPool,
     notifier: &Notifier,
@@ -52,9 +49,6 @@ pub async fn retry_job(
 }
 
 /// Retries up to [`MOST_AT_ONCE`] discarded jobs, oldest first.
-///
-/// # Errors
-/// If the database does not answer.
 pub async fn retry_dead_letters(
     pool: &PgPool,
     notifier: &Notifier,
@@ -76,9 +70,6 @@ pub async fn retry_dead_letters(
 
 /// Retries discarded jobs of all tenants, or of the one given. The operators' audit log gets one entry with the number;
 /// the log of each job's tenant gets one entry per job, under the request that submitted the job.
-///
-/// # Errors
-/// If the database does not answer.
 pub async fn retry_dead_letters_of_all_tenants(
     pool: &PgPool,
     notifier: &Notifier,

@@ -39,9 +39,6 @@ pub struct Accepted {
 }
 
 /// Creates the invited user with this password and opens their first session.
-///
-/// # Errors
-/// See [`AcceptError`].
 pub async fn accept_invite(
     pool: &PgPool,
     hasher: &PasswordHasher,

@@ -81,9 +81,6 @@ pub async fn authenticate(
 }
 
 /// Whether the session of a request that goes on, or its key, is alive now. Does not count as a use.
-///
-/// # Errors
-/// If the database does not answer.
 pub async fn is_alive(conn: &mut PgConnection, session: &Session) -> Result<bool, sqlx::Error> {
     match session.caller {
         Caller::User(_) => sessions::is_alive(conn, session.tenant, session.id).await,

@@ -27,9 +27,6 @@ pub enum EndSessionError {
 }
 
 /// Ends the session of the request.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn log_out(
     pool: &PgPool,
     notifier: &Notifier,
@@ -78,9 +75,6 @@ pub async fn end_session(
 }
 
 /// Ends several sessions of the session's user.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn end_sessions(
     pool: &PgPool,
     notifier: &Notifier,
@@ -112,9 +106,6 @@ pub async fn end_sessions(
 }
 
 /// Ends all sessions of a user, from the command line. `None` if there is no such user.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn end_sessions_of(
     pool: &PgPool,
     notifier: &Notifier,

@@ -25,9 +25,6 @@ pub struct Opened {
 }
 
 /// Opens a session with its first token, and ends the user's oldest if there are now too many.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn open_session(
     conn: &mut PgConnection,
     new: &NewSession,

@@ -50,9 +50,6 @@ pub enum Advanced {
 }
 
 /// Reads the next events of the subscription that this job delivers. `None` if it no longer does.
-///
-/// # Errors
-/// If the database does not answer.
 pub async fn next(
     pool: &PgPool,
     job: &Job,
@@ -118,9 +115,6 @@ pub(super) async fn read(
 }
 
 /// Moves the position under the job's lease, so that of two attempts only the one that holds it moves anything.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn advance(
     pool: &PgPool,
     job: &Job,
@@ -140,9 +134,6 @@ pub async fn advance(
 }
 
 /// Ends the subscription of a webhook that answered that it is gone, and tells its owner.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn end_gone(
     pool: &PgPool,
     job: &Job,

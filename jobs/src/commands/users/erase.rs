@@ -34,9 +34,6 @@ pub enum EraseUserError {
 /// Removes a user, unless they were removed before, and deletes everything that is theirs: accounts with their secrets,
 /// the emails of their mailbox with what was made of them, drafts, memory, blocks and sessions. Returns how many emails it
 /// forgot. The audit log stays: it names them by an id, and holds nobody's words.
-///
-/// # Errors
-/// See [`EraseUserError`].
 pub async fn erase_user(
     pool: &PgPool,
     notifier: &Notifier,

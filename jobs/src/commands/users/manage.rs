@@ -42,9 +42,6 @@ pub enum ManageUserError {
 
 /// Changes a user's role, status or both; a suspended user's sessions end at once, and so do the invites and password resets
 /// that they may no longer make.
-///
-/// # Errors
-/// See [`ManageUserError`].
 pub async fn update_user(
     pool: &PgPool,
     notifier: &Notifier,
@@ -98,9 +95,6 @@ pub async fn update_user(
 
 /// Removes a user: their sessions end, with the invites and password resets that they made, their accounts at providers are
 /// disconnected, and their address is forgotten, so that it can be invited again. What they decided stays, under their id.
-///
-/// # Errors
-/// See [`ManageUserError`].
 pub async fn remove_user(
     pool: &PgPool,
     notifier: &Notifier,

@@ -74,9 +74,6 @@ pub async fn create_reset(
 }
 
 /// Sets the password and ends all sessions of the user, who then logs in.
-///
-/// # Errors
-/// See [`ResetError`].
 pub async fn reset_password(
     pool: &PgPool,
     notifier: &Notifier,

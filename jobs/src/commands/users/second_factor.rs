@@ -75,9 +75,6 @@ pub async fn enrol(
 /// Activates the factor with a code of the app, ends the user's other sessions, and returns the recovery codes.
 ///
 /// Guesses are not slowed down: who has the session was shown the secret.
-///
-/// # Errors
-/// See [`SecondFactorError`].
 pub async fn confirm(
     pool: &PgPool,
     notifier: &Notifier,
@@ -121,9 +118,6 @@ pub async fn confirm(
 }
 
 /// Deletes the factor of the session's user, with its recovery codes. Without one it changes nothing.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn remove(pool: &PgPool, session: &Session, request_id: &str) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin().await?;
     if second_factors::delete(&mut tx, session.tenant, session.user).await? {

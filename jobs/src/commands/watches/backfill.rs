@@ -110,9 +110,6 @@ fn same_backfill(args: &Args) -> Result<String, sqlx::Error> {
 
 /// Delivers emails and stores how far the job has come; returns how many of them are new, or `None` if the job's lease is
 /// lost: then nothing was written.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn deliver(
     pool: &PgPool,
     job: &Job,

@@ -18,9 +18,6 @@ use sqlx::PgConnection;
 
 /// Returns whose inbox an email belongs into: the owner's and, if it has one, those of the others whose mailboxes have it. Those
 /// whose mailbox is read from now on wait for the end of this transaction, and find its items.
-///
-/// # Errors
-/// If the database fails.
 pub async fn item_owners(
     conn: &mut PgConnection,
     tenant: TenantId,

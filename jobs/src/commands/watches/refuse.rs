@@ -11,9 +11,6 @@ use crate::{
 use sqlx::PgPool;
 
 /// Records that the provider refused the credentials of this version; nothing is tried with them again.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn refuse(
     pool: &PgPool,
     lease: &WatchLease,

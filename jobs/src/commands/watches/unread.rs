@@ -77,9 +77,6 @@ pub(super) async fn report_emails(
 }
 
 /// Adds an inbox item for a folder that the server does not list.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn report_missing(
     pool: &PgPool,
     lease: &WatchLease,
@@ -104,9 +101,6 @@ pub async fn report_missing(
 }
 
 /// Completes the inbox item of a folder that the server lists again. If it is missing once more, that is another item.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn resolve_missing(
     pool: &PgPool,
     lease: &WatchLease,

@@ -40,9 +40,6 @@ macro_rules! read_approvals {
 }
 
 /// Finds an approval.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     (tenant, reader): (TenantId, Reader),
@@ -65,9 +62,6 @@ pub async fn find(
 }
 
 /// Lists approvals, newest first, starting after `before`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     (tenant, reader): (TenantId, Reader),

@@ -8,9 +8,6 @@ use sqlx::PgConnection;
 use std::collections::HashMap;
 
 /// Adds to each entry the id that the client gave its request. Not for entries that are hashed: no seal covers it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn add_to(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -43,9 +40,6 @@ pub async fn add_to(
 }
 
 /// Lists our ids of the requests to which the client gave this id.
-///
-/// # Errors
-/// When the database does not answer.
 pub(super) async fn ours(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -66,9 +60,6 @@ pub(super) async fn ours(
 }
 
 /// Forgets the ids that this user gave their requests.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn forget(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -6,9 +6,6 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 /// Whether [`expire`] may find something.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_past<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select exists (
@@ -31,9 +28,6 @@ pub struct Past {
 
 /// Expires a user's blocks that ended undecided, so that they no longer block their item. The caller holds
 /// [`super::lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn expire_own(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -58,9 +52,6 @@ pub async fn expire_own(
 
 /// Expires up to `limit` blocks that ended undecided, oldest first. Locked ones are skipped, and those of closed tenants,
 /// which may be being erased.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Past>, sqlx::Error> {
     sqlx::query_as!(
         Past,

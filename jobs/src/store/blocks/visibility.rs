@@ -5,9 +5,6 @@ use base::TenantId;
 use sqlx::PgConnection;
 
 /// Whether the approval books a block of another user than `viewer`. An API key is no user and has no blocks.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn books_for_another(
     conn: &mut PgConnection,
     tenant: TenantId,

@@ -20,9 +20,6 @@ pub struct UnsealedUrl {
 }
 
 /// Locks up to `limit` of them after `after`, revoked ones too. Those that are being changed are skipped.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn lock(
     conn: &mut PgConnection,
     after: Option<(TenantId, ConnectionId)>,
@@ -61,9 +58,6 @@ pub async fn lock(
 
 /// Leaves the name of the URL in the row; its secret has the URL now, unless the connection was revoked. Where another
 /// connection of the user has the name already, the id of the connection follows it.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_sealed(
     conn: &mut PgConnection,
     found: &UnsealedUrl,

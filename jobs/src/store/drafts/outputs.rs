@@ -7,9 +7,6 @@ use sqlx::PgConnection;
 /// Whether the output of this ended job is about a draft that the request may not read. A user or an API key reads what they
 /// asked for. What was written without a draft, such as questions, is of the person who asked, else of the one whose mailbox
 /// the email came to.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn is_hidden(
     conn: &mut PgConnection,
     (tenant, reader): (TenantId, Reader),

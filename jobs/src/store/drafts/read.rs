@@ -33,9 +33,6 @@ macro_rules! read_drafts {
 }
 
 /// Finds a draft.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     (tenant, reader): (TenantId, Reader),
@@ -55,9 +52,6 @@ pub async fn find(
 }
 
 /// Lists drafts, newest first, starting after `before`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     (tenant, reader): (TenantId, Reader),

@@ -16,9 +16,6 @@ pub struct SentEmail {
 
 /// Finds the email with one of these Message-IDs that left from one of these addresses, in lower case. A bounce comes to
 /// the account that sent the email; what came to another mailbox says nothing about it.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn sent(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -45,9 +42,6 @@ pub async fn sent(
 }
 
 /// Finds the email that this effect sent.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn sent_by(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -69,9 +63,6 @@ pub async fn sent_by(
 }
 
 /// Writes that the email came back, to an effect that the caller has locked.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn set_bounced(
     conn: &mut PgConnection,
     tenant: TenantId,

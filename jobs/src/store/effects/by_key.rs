@@ -6,9 +6,6 @@ use base::{JobId, TenantId};
 use sqlx::PgConnection;
 
 /// Finds the effect with this key.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find_by_key(
     conn: &mut PgConnection,
     tenant: TenantId,

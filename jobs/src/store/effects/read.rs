@@ -6,9 +6,6 @@ use base::{JobId, TenantId};
 use sqlx::PgConnection;
 
 /// Finds an effect.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn find(
     conn: &mut PgConnection,
     (tenant, reader): (TenantId, Reader),

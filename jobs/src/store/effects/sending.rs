@@ -15,9 +15,6 @@ pub struct LockedConnection {
 }
 
 /// Locks the connection until the transaction ends.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock_connection(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -36,9 +33,6 @@ pub async fn lock_connection(
 
 /// When the hourly limit lets the connection send one more message; `None` if it may now. A statement of its own after
 /// [`lock_connection`]: a statement that waits for the lock does not see what the former holder committed.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn limited_until(
     conn: &mut PgConnection,
     tenant: TenantId,

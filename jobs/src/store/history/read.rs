@@ -30,9 +30,6 @@ pub struct HistoryFilter {
 }
 
 /// Lists the entries that this user may read, newest first, starting after `before`.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn list(
     conn: &mut PgConnection,
     (tenant, user, reader): (TenantId, UserId, Reader),

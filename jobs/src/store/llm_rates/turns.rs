@@ -12,9 +12,6 @@ use sqlx::PgConnection;
 /// it tries again if no turn is assigned to it.
 ///
 /// Not for the transaction that was refused: that one is rolled back.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn queue_up(
     conn: &mut PgConnection,
     request: &RatedRequest<'_>,
@@ -60,9 +57,6 @@ impl AwaitedModel {
 }
 
 /// Lists the models with jobs that wait for a turn. Those whose lane is open are left out: nobody asks them.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn awaited(conn: &mut PgConnection) -> Result<Vec<AwaitedModel>, sqlx::Error> {
     sqlx::query_as!(
         AwaitedModel,
@@ -79,9 +73,6 @@ pub async fn awaited(conn: &mut PgConnection) -> Result<Vec<AwaitedModel>, sqlx:
 }
 
 /// Lists the assigned turns that were not taken yet, with what their requests count.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn assigned(
     conn: &mut PgConnection,
     ModelName { provider, model }: ModelName<'_>,
@@ -115,9 +106,6 @@ pub struct WaitingJob {
 
 /// Lists the jobs whose turn is next: the tenants in turn, the one whose turn is longest ago first, and the jobs of each by
 /// priority and age.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn next(
     conn: &mut PgConnection,
     ModelName { provider, model }: ModelName<'_>,
@@ -151,9 +139,6 @@ pub async fn next(
 }
 
 /// Assigns turns.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn assign(
     conn: &mut PgConnection,
     ModelName { provider, model }: ModelName<'_>,
@@ -179,9 +164,6 @@ pub async fn assign(
 }
 
 /// Deletes up to `limit` turns, in every tenant, that are over for ten minutes or whose job has ended.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
     let deleted = sqlx::query!(
         "delete from llm_rate_turns where ctid = any(array(

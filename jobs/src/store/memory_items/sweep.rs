@@ -14,9 +14,6 @@ pub struct Swept {
 }
 
 /// Whether [`expire`] or [`purge`] may find something.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn any_due<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"
@@ -30,9 +27,6 @@ pub async fn any_due<'c>(executor: impl PgExecutor<'c>) -> Result<bool, sqlx::Er
 }
 
 /// Expires up to `limit` items, longest overdue first. Locked items are left to the next call.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Swept>, sqlx::Error> {
     sqlx::query_as!(
         Swept,
@@ -57,9 +51,6 @@ pub async fn expire(conn: &mut PgConnection, limit: i64) -> Result<Vec<Swept>, s
 
 /// Expires items of one level of a user, so that they neither count nor hold their key. The caller holds
 /// [`super::lock`].
-///
-/// # Errors
-/// When the database refuses.
 pub async fn expire_level(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -83,9 +74,6 @@ pub async fn expire_level(
 }
 
 /// Deletes up to `limit` items that ended at least seven days ago; until then drafts can cite them.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn purge(conn: &mut PgConnection, limit: i64) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "delete from memory_items using (

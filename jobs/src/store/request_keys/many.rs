@@ -157,9 +157,6 @@ pub async fn find(
 }
 
 /// Replaces the answers of keys that this transaction claimed.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn complete(
     conn: &mut PgConnection,
     answered: &[(RequestKey<'_>, &StoredAnswer)],
@@ -189,9 +186,6 @@ pub async fn complete(
 }
 
 /// Releases keys that this transaction claimed for requests that it refused.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn release(conn: &mut PgConnection, keys: &[RequestKey<'_>]) -> Result<(), sqlx::Error> {
     if keys.is_empty() {
         return Ok(());

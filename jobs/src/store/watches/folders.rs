@@ -85,9 +85,6 @@ pub struct Progress {
 }
 
 /// Moves the cursor of a folder. The caller's transaction has renewed the lease, which fences the write.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn advance(
     conn: &mut PgConnection,
     lease: &WatchLease,
@@ -119,9 +116,6 @@ pub async fn advance(
 }
 
 /// Records that a folder could not be checked, although the account works.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn record_failure<'c>(
     executor: impl PgExecutor<'c>,
     lease: &WatchLease,
@@ -141,9 +135,6 @@ pub async fn record_failure<'c>(
 }
 
 /// Records that the connection broke off at an email, and how far the folder was read before.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn record_broken<'c>(
     executor: impl PgExecutor<'c>,
     lease: &WatchLease,

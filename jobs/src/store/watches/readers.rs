@@ -6,9 +6,6 @@ use sqlx::PgConnection;
 
 /// Locks who has an email until the transaction ends: a mailbox that is read while the email is judged would be missed by both
 /// transactions.
-///
-/// # Errors
-/// When the database does not answer in time.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -25,9 +22,6 @@ pub async fn lock(
 }
 
 /// Lists the users whose mailboxes have an email, but for this one and its sender, in lower case, who has it among the sent ones.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn others(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -69,9 +63,6 @@ pub struct ColleagueItem {
 
 /// Finds the inbox item that the triage of this email has added for a colleague of the account's user; `None` if there is none,
 /// or the user sent the email.
-///
-/// # Errors
-/// When the database does not answer.
 pub async fn colleague_item(
     conn: &mut PgConnection,
     tenant: TenantId,

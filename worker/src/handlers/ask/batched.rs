@@ -153,9 +153,6 @@ impl Missing {
 
 /// Stores what became of a request of a batch: its cost, its answer for the job, and that it has ended. In one transaction, so that
 /// a crash leaves all of it to the next worker, which reads the same batch again.
-///
-/// # Errors
-/// If the database refuses.
 pub(crate) async fn end_item(
     pool: &PgPool,
     access: &ModelAccess,

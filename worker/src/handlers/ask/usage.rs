@@ -15,9 +15,6 @@ pub(in crate::handlers) fn add_usage(usage: &mut LlmUsage, completion: &Completi
 
 /// Completes a job's usage by what is recorded of its requests, including those of earlier attempts and failed ones, and
 /// counts its cost.
-///
-/// # Errors
-/// If the database fails.
 pub(in crate::handlers) async fn usage_of_job(
     ctx: &JobContext,
     access: &ModelAccess,

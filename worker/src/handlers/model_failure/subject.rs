@@ -14,9 +14,6 @@ use sqlx::PgConnection;
 const FORBIDDEN_AGAIN: &str = "auth_again";
 
 /// Decides whose fault a failed request of this job is.
-///
-/// # Errors
-/// When the database does not answer.
 pub(in crate::handlers) async fn of(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -37,9 +34,6 @@ pub(in crate::handlers) async fn of(
 }
 
 /// Returns the outcome by which a failed request is recorded, which [`of`] reads when the job's next one fails.
-///
-/// # Errors
-/// When the database does not answer.
 pub(in crate::handlers) async fn outcome(
     conn: &mut PgConnection,
     tenant: TenantId,

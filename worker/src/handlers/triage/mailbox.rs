@@ -26,9 +26,6 @@ pub(super) struct Mailbox {
 }
 
 /// Loads the facts; without an owner there are none.
-///
-/// # Errors
-/// If the database fails.
 pub(super) async fn load(
     pool: &PgPool,
     tenant: TenantId,

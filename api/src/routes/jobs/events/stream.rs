@@ -56,9 +56,6 @@ pub(super) struct EventStream {
 
 impl EventStream {
     /// Opens a stream with its first poll.
-    ///
-    /// # Errors
-    /// If the database does not answer.
     pub(super) async fn open(
         app: AppState,
         session: Session,

@@ -17,21 +17,12 @@ use std::{
 #[async_trait]
 pub trait AgedTable: Send + Sync {
     /// Returns the size of the table in blocks.
-    ///
-    /// # Errors
-    /// If the database fails.
     async fn blocks(&self) -> Result<u64, sqlx::Error>;
 
     /// Returns the block of the first old row; `None` if there is none. May reach the statement timeout.
-    ///
-    /// # Errors
-    /// If the database fails.
     async fn first_aged_block(&self) -> Result<Option<u64>, sqlx::Error>;
 
     /// Deletes the old rows in a range of blocks and returns how many.
-    ///
-    /// # Errors
-    /// If the database fails.
     async fn prune(&self, blocks: Range<u64>) -> Result<u64, sqlx::Error>;
 }
 

@@ -25,9 +25,6 @@ pub struct DeadLetter {
 }
 
 /// Lists up to `limit` discarded jobs older than `before`, newest first.
-///
-/// # Errors
-/// If the database fails.
 pub async fn list(
     conn: &mut PgConnection,
     tenant: Option<TenantId>,
@@ -55,9 +52,6 @@ pub async fn list(
 }
 
 /// Locks up to `limit` discarded jobs until the transaction ends, oldest first. Skips those that are being retried already.
-///
-/// # Errors
-/// If the database fails.
 pub async fn lock(
     conn: &mut PgConnection,
     tenant: Option<TenantId>,
@@ -83,9 +77,6 @@ pub async fn lock(
 }
 
 /// Counts the discarded jobs, up to [`MAX_COUNTED`].
-///
-/// # Errors
-/// If the database fails.
 pub async fn count(
     conn: &mut PgConnection,
     tenant: Option<TenantId>,

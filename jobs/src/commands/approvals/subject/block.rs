@@ -11,9 +11,6 @@ use queue::Job;
 use sqlx::PgConnection;
 
 /// Reports whether the block of this approval can still be booked. True for an approval without a block.
-///
-/// # Errors
-/// If the database does not answer.
 pub(crate) async fn may_begin(
     conn: &mut PgConnection,
     tenant: TenantId,
@@ -31,9 +28,6 @@ pub(crate) enum EventChange {
 }
 
 /// Marks the block of this approval as booked, or cancels it. Leaves a block that has moved on.
-///
-/// # Errors
-/// If the database refuses.
 pub(crate) async fn sync_with_decision(
     conn: &mut PgConnection,
     job: &Job,

@@ -68,9 +68,6 @@ const fn history_verb(step: DraftStep) -> Option<HistoryVerb> {
 }
 
 /// As [`sync_with_decision`], after the fact: leaves a draft that has moved on.
-///
-/// # Errors
-/// If the database refuses.
 pub async fn sync_if_possible(
     conn: &mut PgConnection,
     tenant: TenantId,

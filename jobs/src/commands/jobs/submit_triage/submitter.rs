@@ -41,9 +41,6 @@ struct Tools {
 impl Submitter {
     /// Opens two connections and starts its tasks in `tracker`. They end when `stop` is set and all earlier requests
     /// are answered. `answer_of` turns a job into the answer to store and return.
-    ///
-    /// # Errors
-    /// If the database cannot be reached.
     pub async fn spawn(
         config: &PoolConfig,
         pool: PgPool,

@@ -28,9 +28,6 @@ enum Presented {
 
 impl SessionReader {
     /// Opens a connection of its own and starts its task in `tracker`; it ends when `stop` is set.
-    ///
-    /// # Errors
-    /// If the database cannot be reached.
     pub async fn spawn(
         config: &PoolConfig,
         tracker: &TaskTracker,

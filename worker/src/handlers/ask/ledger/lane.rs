@@ -13,9 +13,6 @@ use llm::{LlmError, ServiceTier, ledger::FailedRequest};
 use sqlx::PgConnection;
 
 /// Records the failure in its lane. Returns the outcome of the request's row.
-///
-/// # Errors
-/// When the database refuses.
 pub(super) async fn record(
     conn: &mut PgConnection,
     (tenant, job): (TenantId, JobId),
