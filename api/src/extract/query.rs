@@ -51,7 +51,7 @@ fn refusal() -> ApiError {
 
 /// The refusal with the parameter at fault, which axum's rejection has inside.
 fn at_fault(rejection: &(dyn Error + 'static)) -> ApiError {
-    let error = successors(Some(rejection), |error| error.source())
+    let error = successors(Some(rejection), |&error| error.source())
         .find_map(|error| error.downcast_ref::<serde_path_to_error::Error<value::Error>>());
     let Some(error) = error else {
         return refusal();

@@ -42,7 +42,7 @@ impl JobContext {
     ///
     /// # Errors
     /// The first error of `write` that is not transient.
-    pub async fn store<T, E: std::error::Error, W: Future<Output = Result<T, E>>>(
+    pub async fn store<T, E: std::error::Error + 'static, W: Future<Output = Result<T, E>>>(
         &self,
         write: impl FnMut() -> W,
         is_transient: impl Fn(&E) -> bool,

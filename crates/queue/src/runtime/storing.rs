@@ -22,7 +22,7 @@ impl Storing {
     ///
     /// # Errors
     /// The first error that is not transient.
-    pub(super) async fn store<T, E: Error, W: Future<Output = Result<T, E>>>(
+    pub(super) async fn store<T, E: Error + 'static, W: Future<Output = Result<T, E>>>(
         &self,
         mut write: impl FnMut() -> W,
         is_transient: impl Fn(&E) -> bool,

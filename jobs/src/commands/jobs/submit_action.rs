@@ -15,7 +15,7 @@ use crate::{
 };
 use base::telemetry;
 use chrono::{DateTime, Utc};
-use queue::{JobKind, JobView, NewJob, enqueue, signals::notifier::Notifier};
+use queue::{JobKind, JobView, NewJob, enqueue, signals::notifier::Notifier, view};
 use sqlx::{PgConnection, PgPool};
 
 /// A request to execute actions.

@@ -18,6 +18,7 @@ use base::{JobId, telemetry};
 use chrono::{DateTime, Utc};
 use queue::{
     Enqueued, ExternalId, JobKind, JobView, NewJob, enqueue::enqueue, signals::notifier::Notifier,
+    view,
 };
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
