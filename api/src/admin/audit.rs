@@ -34,9 +34,7 @@ pub enum AuditCommand {
 pub(super) async fn run(pool: &PgPool, command: AuditCommand) -> anyhow::Result<()> {
     match command {
         AuditCommand::Verify { head } => {
-            let verified = verify(pool, head)
-                .await
-                .context("the audit log is not whole")?;
+            let verified = verify(pool, head).await?;
             let Head { number, chain } = verified.head;
             print(&format!(
                 "{} entries are as they were sealed; the head is {number}:{chain}",

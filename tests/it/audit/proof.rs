@@ -360,6 +360,18 @@ async fn verifier_in_another_language_agrees() {
 }
 
 #[tokio::test]
+async fn log_that_cannot_be_read_is_not_reported_as_changed() {
+    let db = TestDb::new().await;
+    db.execute("alter table audit_seals rename to elsewhere")
+        .await;
+    let shell = admin(&db.url(), &["audit", "verify"]).await;
+    let said = shell.stderr;
+    assert!(!shell.status.success());
+    assert!(said.contains("could not read the audit log"), "{said}");
+    assert!(!said.contains("not whole"), "{said}");
+}
+
+#[tokio::test]
 async fn verifier_in_another_language_finds_a_cut_end_and_a_forged_log_by_a_head_that_was_kept() {
     let (db, tenant, head) = sealed_with_another().await;
     let lines = exported(&db, tenant).await;

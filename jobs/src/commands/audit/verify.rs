@@ -41,10 +41,10 @@ pub enum AuditFault {
     Head { kept: Head },
 }
 
-/// The log was not found whole.
+/// The log is not whole, or could not be read, which says nothing about it.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    #[error("{0}")]
+    #[error("the audit log is not whole: {0}")]
     Fault(AuditFault),
     #[error("could not read the audit log")]
     Database(#[from] sqlx::Error),
