@@ -57,7 +57,7 @@ async fn command_that_would_do_nothing_is_refused_with_what_it_lacks() {
     let revoke = ["keys", "revoke", "--tenant", &slug, "importer"];
     for (args, says) in [
         (&update[..], "--role <ROLE>"),
-        (&revoke, "is not an id such as"),
+        (&revoke[..], "is not an id such as"),
     ] {
         let ended = admin(&url, args).await;
         assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
