@@ -25,7 +25,9 @@ async fn asked_in_a_thread(client: &Client) {
 fn answer_at(parent: &str, at: i64) -> Value {
     let mut email = answer(parent);
     email["message"]["date"] = json!(hours(at));
-    email["message"]["message_id"] = json!(format!("<answer{at}@example.org>"));
+    // Its own, because two answers of one second would be one email.
+    let name = parent.trim_start_matches('<');
+    email["message"]["message_id"] = json!(format!("<answer{at}.{name}"));
     email
 }
 
