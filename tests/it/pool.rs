@@ -187,22 +187,18 @@ async fn database_in_another_encoding_is_refused_by_its_name() {
 #[tokio::test]
 async fn new_database_whose_locale_folds_ascii_otherwise_is_refused() {
     let db = TestDb::unmigrated().await;
-    let icu: i64 = db
-        .one("select count(*) from pg_collation where collprovider = 'i'")
-        .await;
-    if icu == 0 {
-        // This Postgres was built without ICU, and the system need not have the locale.
-        return;
-    }
-    let other = format!("turkish_{}", uuid::Uuid::now_v7().simple());
-    db.execute(&format!(
-        "create database {other} encoding 'UTF8' template template0 locale_provider icu icu_locale 'tr-TR' \
-         lc_collate 'C' lc_ctype 'C'"
-    ))
+    // Not every Postgres has a Turkish locale.
+    db.execute(
+        "create function lower(text) returns text language sql as $$ select 'ı' $$;
+         do $$ begin
+             execute format('alter database %I set search_path = public, pg_catalog', current_database());
+         end $$",
+    )
     .await;
-    let options = connect_options(&config(&db)).unwrap().database(&other);
+    let options = connect_options(&config(&db)).unwrap();
     let refused = migrate(&options).await.unwrap_err();
-    db.execute(&format!("drop database {other}")).await;
-    let error = MigrateError::Schema(SchemaError::Locale).to_string();
-    assert_eq!(refused.to_string(), error);
+    assert!(
+        matches!(refused, MigrateError::Schema(SchemaError::Locale)),
+        "{refused}"
+    );
 }
