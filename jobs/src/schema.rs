@@ -32,7 +32,9 @@ const LOCK: i64 = i64::from_be_bytes(*b"postroom");
 /// Migrations may take longer than any statement of the service may, and those of another process as long. What it applied is
 /// read after its turn, whatever the database's default isolation is.
 const BEFORE_TURN: &str = "set transaction isolation level read committed; \
-                           set local statement_timeout = 0; set local lock_timeout = '15min'";
+                           set local statement_timeout = 0; set local lock_timeout = '15min'; \
+                           select set_config('transaction_timeout', '0', true) \
+                           where current_setting('transaction_timeout', true) is not null";
 /// While a migration waits for a table that somebody reads, every statement of the service waits behind it.
 const IN_TURN: &str = "set local lock_timeout = '3s'";
 /// The time for the service's statements between two tries.

@@ -202,3 +202,27 @@ async fn new_database_whose_locale_folds_ascii_otherwise_is_refused() {
         "{refused}"
     );
 }
+
+#[tokio::test]
+async fn transaction_timeout_of_the_database_ends_no_migration_and_is_lifted() {
+    let db = TestDb::unmigrated().await;
+    let version: i64 = db
+        .one("select current_setting('server_version_num')::bigint")
+        .await;
+    if version < 170_000 {
+        // It has no such setting.
+        return;
+    }
+    db.execute(
+        "do $$ begin
+             execute format('alter database %I set transaction_timeout = ''200ms''', current_database());
+         end $$",
+    )
+    .await;
+    let options = connect_options(&config(&db)).unwrap();
+    assert!(migrate(&options).await.unwrap() > 0);
+    let pool = connect(&config(&db)).await.unwrap();
+    let limit = sqlx::query_scalar("select current_setting('transaction_timeout')");
+    let limit: String = limit.fetch_one(&pool).await.unwrap();
+    assert_eq!(limit, "0");
+}

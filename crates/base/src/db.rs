@@ -305,12 +305,14 @@ async fn open(
 }
 
 /// The statement that sets the limits of a session, and the isolation that every statement is written for, whatever the
-/// database's default is: a snapshot of the whole transaction would not see what it waited for. A start-up parameter would do
-/// it without a round trip, but a pooler refuses those that it does not know.
+/// database's default is: a snapshot of the whole transaction would not see what it waited for. The limit on transactions,
+/// which Postgres has since 17, is lifted: one of the role would end the storing of a large email. A start-up parameter would
+/// do it without a round trip, but a pooler refuses those that it does not know.
 fn limits(config: &PoolConfig, lock_timeout: Duration) -> &'static str {
     let sql = format!(
         "set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = {}; \
-         set default_transaction_isolation = 'read committed'",
+         set default_transaction_isolation = 'read committed'; \
+         select set_config('transaction_timeout', '0', false) where current_setting('transaction_timeout', true) is not null",
         config.statement_timeout.as_millis(),
         lock_timeout.as_millis(),
         IDLE_IN_TRANSACTION_TIMEOUT.as_millis(),
