@@ -76,7 +76,7 @@ pub async fn reseal(
         operator,
         done: Resealed::default(),
     };
-    match run.to_its_end().await {
+    match run.finish().await {
         Ok(()) => Ok(run.done),
         Err(source) => {
             let sealed = run.done.sealed;
@@ -99,7 +99,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn to_its_end(&mut self) -> Result<(), sqlx::Error> {
+    async fn finish(&mut self) -> Result<(), sqlx::Error> {
         self.connections().await?;
         self.second_factors().await?;
         self.urls().await?;

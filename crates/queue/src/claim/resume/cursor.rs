@@ -20,7 +20,7 @@ const MAX_POSITIONS: usize = 256;
 pub(super) type Position = (DateTime<Utc>, JobId);
 
 /// The positions that claims of a queue have reached, per priority and tenant. Each claim loop keeps one per queue.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ScanCursor {
     /// The last job claimed of each priority and tenant.
     pub(super) reached: BTreeMap<(i16, TenantId), Position>,
@@ -33,18 +33,6 @@ pub struct ScanCursor {
     pub(super) table_scan: TableScan,
     /// The last claim took missed rows, so the next one continues from the cursor.
     pub(super) took_missed_rows: bool,
-}
-
-impl Default for ScanCursor {
-    fn default() -> Self {
-        Self {
-            reached: BTreeMap::new(),
-            start_scan_due: None,
-            slow_scans: None,
-            table_scan: TableScan::default(),
-            took_missed_rows: false,
-        }
-    }
 }
 
 impl ScanCursor {
