@@ -19,6 +19,27 @@ end $$;
 create trigger drafts_approval_owner after insert or update of approval_id, user_id on drafts
     for each row execute function set_approval_owner();
 
+-- As in 0033, also by whose draft they send: an approval of a former version is named by no draft.
+create or replace function approvals_of_user(of_tenant uuid, of_user uuid) returns table (approval_id uuid)
+    language sql stable set search_path = pg_catalog, public as $$
+    with emails as materialized (select message_id from emails_of_user(of_tenant, of_user))
+    select a.id from approvals a where a.tenant_id = of_tenant and of_user in (a.requested_by, a.owner_id)
+    union
+    select d.approval_id from drafts d where d.tenant_id = of_tenant and d.user_id = of_user
+    union
+    select d.approval_id from drafts d join emails on d.tenant_id = of_tenant and d.message_id = emails.message_id
+    union
+    select b.approval_id from blocks b where b.tenant_id = of_tenant and b.user_id = of_user and b.approval_id is not null
+    union
+    select b.approval_id from emails
+    join inbox_items i on i.tenant_id = of_tenant and i.message_id = emails.message_id
+    join blocks b on b.tenant_id = of_tenant and b.inbox_item_id = i.id
+    where b.approval_id is not null
+    union
+    select p.approval_id from proposed_actions p join emails on p.tenant_id = of_tenant and p.message_id = emails.message_id
+    where p.approval_id is not null
+$$;
+
 -- The users whose drafts and approvals this one reads and decides: themselves, those who let them, and those who are not
 -- there, so that nobody else could. The nil id stands for nobody's. An API key (null) has only that.
 --

@@ -10,7 +10,7 @@ create or replace function approvals_of_user(of_tenant uuid, of_user uuid)
  set search_path to 'pg_catalog', 'public'
 as $function$
     with emails as materialized (select message_id from emails_of_user(of_tenant, of_user))
-    select a.id from approvals a where a.tenant_id = of_tenant and a.requested_by = of_user
+    select a.id from approvals a where a.tenant_id = of_tenant and of_user in (a.requested_by, a.owner_id)
     union
     select d.approval_id from drafts d where d.tenant_id = of_tenant and d.user_id = of_user
     union

@@ -35,13 +35,22 @@ pub async fn erase(
     tenant: TenantId,
     user: UserId,
 ) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!(
+    let emails = sqlx::query_scalar!(
         r#"select erase_user($1, $2) as "emails!""#,
         tenant.0,
         user.0
     )
-    .fetch_one(conn)
-    .await
+    .fetch_one(&mut *conn)
+    .await?;
+    // They have no words any more.
+    sqlx::query!(
+        "update approvals set owner_id = null where tenant_id = $1 and owner_id = $2",
+        tenant.0,
+        user.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(emails)
 }
 
 /// Reads what [`erase`] would delete, as the names of the tables and JSON without secrets; bytes are `\x` and hex digits.

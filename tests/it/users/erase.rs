@@ -66,6 +66,15 @@ async fn fill(db: &TestDb, client: &Client, mark: &str) -> UserId {
     })
     .await;
     seed::draft(db, client.tenant, Some(user), &format!("Dear {mark}")).await;
+    // The approval of a former version, which no draft names any more.
+    db.execute(&format!(
+        "insert into approvals (tenant_id, id, kind, title, summary, actions, source, payload, payload_hash, risk, status,
+             confidence, job_id, expires_at, owner_id)
+         select tenant_id, gen_random_uuid(), kind, title, '{mark} before', actions, source, payload, payload_hash, risk,
+             'rejected', confidence, job_id, expires_at, owner_id
+         from approvals where owner_id = '{user}' limit 1"
+    ))
+    .await;
     let memory = json!({"level": "semantic", "key": mark, "value": {"note": mark}});
     let request = client.request(Method::PUT, "/v1/memory");
     let stored = send(request.json(&memory)).await;
