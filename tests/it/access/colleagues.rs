@@ -33,10 +33,28 @@ const SHOW_DRAFTS: [&str; 9] = [
     "list_history",
 ];
 
-/// A draft of the person's that was written, approved and sent, with the ids of all that came of it.
+/// A draft of the person's that was written, approved and sent.
 struct SentDraft {
     draft: String,
-    ids: Vec<String>,
+    approval: String,
+    effect: String,
+    /// Those that wrote and sent it.
+    jobs: Vec<String>,
+}
+
+impl SentDraft {
+    /// The ids that an operation with this path can be called with.
+    fn ids(&self, path: &str) -> Vec<&str> {
+        match path
+            .strip_prefix("/v1/")
+            .and_then(|path| path.split('/').next())
+        {
+            Some("approvals") => vec![self.approval.as_str()],
+            Some("effects") => vec![self.effect.as_str()],
+            Some("jobs") => self.jobs.iter().map(String::as_str).collect(),
+            _ => vec![self.draft.as_str()],
+        }
+    }
 }
 
 async fn sent(db: &TestDb, person: &Client) -> SentDraft {
@@ -44,9 +62,11 @@ async fn sent(db: &TestDb, person: &Client) -> SentDraft {
     let draft = seed::draft(db, tenant, Some(user), &format!("Dear {MARK}")).await;
     let approval: String = db.one("select approval_id::text from drafts").await;
     let written = json!({
-        "outcome": "drafted", "draft_id": draft, "version": 1, "approval_id": approval, "confidence": "high",
+        "outcome": "drafted", "draft_id": draft, "version": 1, "approval_id": approval, "confidence": "HIGH",
         "send_at": null, "not_needed": null, "open_questions": [], "assumptions": [MARK], "memory_ids": [], "diff": [],
-        "preview": null, "dry_run": false, "llm": {"calls": 1, "tokens": 1, "ms": 1},
+        "preview": null, "dry_run": false, "llm": {
+            "calls": 1, "tokens": 1, "ms": 1, "cost_micros": null, "provider": null, "model": null,
+        },
     });
     let executed = json!({
         "dry_run": false, "approval_id": approval, "actions": [{
@@ -79,11 +99,11 @@ async fn sent(db: &TestDb, person: &Client) -> SentDraft {
     let jobs: String = db
         .one("select string_agg(id::text, ' ') from finished_jobs")
         .await;
-    let mut ids = vec![draft.to_string(), approval, effect];
-    ids.extend(jobs.split(' ').map(str::to_owned));
     SentDraft {
         draft: draft.to_string(),
-        ids,
+        approval,
+        effect,
+        jobs: jobs.split(' ').map(str::to_owned).collect(),
     }
 }
 
@@ -94,12 +114,7 @@ async fn shown(api: &TestApi, sent: &SentDraft, token: &str) -> BTreeSet<&'stati
         if operation.method != Method::GET {
             continue;
         }
-        let ids = if operation.path.contains("{id}") {
-            sent.ids.as_slice()
-        } else {
-            &sent.ids[..1]
-        };
-        for id in ids {
+        for id in sent.ids(operation.path) {
             let mut request = request(api, &operation, id).bearer_auth(token);
             if operation.name == "diff_draft" {
                 request = request.query(&[("from", 1), ("to", 1)]);
@@ -159,7 +174,7 @@ async fn draft_that_a_colleague_may_not_read_is_one_that_does_not_exist() {
     let person = owner.colleague(&db, Role::Member).await;
     let member = owner.colleague(&db, Role::Member).await;
     let sent = sent(&db, &person).await;
-    let [draft, approval, effect] = [0, 1, 2].map(|at: usize| sent.ids[at].as_str());
+    let (draft, approval, effect) = (&*sent.draft, &*sent.approval, &*sent.effect);
     let mut compared = 0;
     for (prefix, id) in [
         ("/v1/drafts/", draft),
