@@ -13,9 +13,13 @@ use base::env::ConfigError;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{self, IsTerminal};
+use std::num::NonZero;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use tokio::process::Child;
+
+/// Says how many tests nextest runs at the same time.
+const THREADS: &str = "NEXTEST_TEST_THREADS";
 
 /// The tests did not run. That a test failed is no error: it is the runner's exit code.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +119,11 @@ pub async fn run(args: Vec<String>) -> Result<u8, TestError> {
         None => Some(started(&places).await?),
     };
     let mut runner = if has_nextest(&places).await {
-        cargo::command(&places, &["nextest", "run"])
+        let mut runner = cargo::command(&places, &["nextest", "run"]);
+        if std::env::var_os(THREADS).is_none() {
+            runner.env(THREADS, threads().to_string());
+        }
+        runner
     } else {
         eprintln!(
             "cargo-nextest is not installed: using `cargo test` (to change that: cargo install cargo-nextest)"
@@ -136,6 +144,12 @@ pub async fn run(args: Vec<String>) -> Result<u8, TestError> {
     }
     let status = to_its_end(runner.spawn().map_err(TestError::Cargo)?, &mut interrupts).await?;
     Ok(code(status))
+}
+
+/// Half as many again as there are cores: many tests wait for a lease, a time limit or a rate most of their time.
+fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores + cores.div_ceil(2)
 }
 
 async fn started(places: &Places) -> Result<Cluster, TestError> {

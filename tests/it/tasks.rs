@@ -320,7 +320,7 @@ async fn bad_body_is_refused_with_a_pointer() {
     let (_db, _api, client) = open().await;
     let nobody = "0198c1d2-0000-7000-8000-000000000000";
     for (body, pointer) in [
-        (json!({}), ""),
+        (json!({}), "/title"),
         (json!({"title": " "}), "/title"),
         (json!({"title": "x".repeat(201)}), "/title"),
         (json!({"title": "a\u{7}b"}), "/title"),

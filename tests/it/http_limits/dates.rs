@@ -132,6 +132,10 @@ async fn refusal(client: &Client, field: &DateField, value: &str) -> TestRespons
             .header("Content-Type", "message/rfc822")
             .body(corpus::generated(1).bytes),
         Some(name) => request.query(&[(name, value)]),
+        // A text whose meaning is looked at once the rest is right.
+        None if field.place == "/send_at" => request.json(&json!({
+            "mode": "compose", "to": ["jo@client.example"], "intent": "Say thanks.", "send_at": value,
+        })),
         None => request.json(&body(&field.place, value)),
     };
     send(request).await
