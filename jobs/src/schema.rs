@@ -5,7 +5,10 @@ mod transactions;
 
 pub use transactions::report_transactions;
 
-use base::{db::Unavailability, telemetry::chain};
+use base::{
+    db::{self, Unavailability},
+    telemetry::chain,
+};
 use sqlx::{
     Connection, Executor, PgConnection, PgPool, Row,
     migrate::{Migrate, Migrator},
@@ -121,14 +124,12 @@ async fn wait_for_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error>
 }
 
 fn is_lock_timeout(error: &sqlx::migrate::MigrateError) -> bool {
-    const LOCK_NOT_AVAILABLE: &str = "55P03";
     let (sqlx::migrate::MigrateError::Execute(error)
     | sqlx::migrate::MigrateError::ExecuteMigration(error, _)) = error
     else {
         return false;
     };
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.as_deref() == Some(LOCK_NOT_AVAILABLE)
+    db::is_lock_timeout(error)
 }
 
 /// The schema is not the one this binary was built for.

@@ -11,7 +11,8 @@ mod relay;
 mod route;
 
 pub use errors::{
-    Unavailability, advice, is_statement_timeout, is_transient, lost_prepared_statement,
+    Unavailability, advice, is_lock_timeout, is_statement_timeout, is_transient,
+    lost_prepared_statement,
 };
 pub use hosts::UrlError;
 pub use route::{Route, connect_options, connect_options_of_primary};

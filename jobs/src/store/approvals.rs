@@ -1,5 +1,31 @@
 //! `approvals`: proposals that a person decides, and the decisions. What a request may read of them is in [`read`].
 
+/// Selects the rows of `$source`, which names `approvals`, that meet `$rest`.
+macro_rules! select_approvals {
+    ($source:literal, $rest:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            StoredApproval,
+            r#"
+        select approvals.id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
+            risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
+            owner_id as "owner: UserId", requested_by as "requested_by: UserId", key_creator as "key_creator: UserId",
+            edited_by as "edited_by: UserId",
+            decided_by as "decided_by: UserId", decided_at, execution_job_id as "execution_job: JobId", executed_at,
+            failure_code, failure_message, expires_at,
+            expires_at <= now() as "expired!", created_at, about.message as "message: MessageId", sender as "sender?",
+            subject as "subject?"
+        "# + $source + r#"
+        cross join lateral (select (payload #>> '{source_ids,email_message_id}')::uuid as message) about
+        left join lateral (
+            select sender, subject from triage_results
+            where tenant_id = $1 and message_id = about.message
+            order by triage_results.created_at desc, triage_results.job_id desc limit 1) email on true
+        "# + $rest,
+            $($argument),+
+        )
+    };
+}
+
 pub mod read;
 
 use crate::domain::{
@@ -107,40 +133,19 @@ pub struct StoredApproval {
     pub subject: Option<String>,
 }
 
-/// Selects the row with this id; `$lock` ends the statement.
-macro_rules! stored_approval {
-    ($lock:literal, $tenant:ident, $id:ident) => {
-        sqlx::query_as!(
-            StoredApproval,
-            r#"
-        select id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
-            risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
-            owner_id as "owner: UserId", requested_by as "requested_by: UserId", key_creator as "key_creator: UserId",
-            edited_by as "edited_by: UserId",
-            decided_by as "decided_by: UserId", decided_at, execution_job_id as "execution_job: JobId", executed_at,
-            failure_code, failure_message, expires_at,
-            expires_at <= now() as "expired!", created_at, about.message as "message: MessageId", sender as "sender?",
-            subject as "subject?"
-        from approvals
-        cross join lateral (select (payload #>> '{source_ids,email_message_id}')::uuid as message) about
-        left join lateral (
-            select sender, subject from triage_results
-            where tenant_id = $1 and message_id = about.message
-            order by triage_results.created_at desc, triage_results.job_id desc limit 1) email on true
-        where tenant_id = $1 and id = $2
-        "# + $lock,
-            $tenant.0,
-            $id.0,
-        )
-    };
-}
-
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: ApprovalId,
 ) -> Result<Option<StoredApproval>, sqlx::Error> {
-    stored_approval!("", tenant, id).fetch_optional(conn).await
+    select_approvals!(
+        "from approvals",
+        "where tenant_id = $1 and approvals.id = $2",
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// Like [`find`], and locks the row until the transaction ends.
@@ -149,9 +154,14 @@ pub async fn lock(
     tenant: TenantId,
     id: ApprovalId,
 ) -> Result<Option<StoredApproval>, sqlx::Error> {
-    stored_approval!("for update of approvals\n        ", tenant, id)
-        .fetch_optional(conn)
-        .await
+    select_approvals!(
+        "from approvals",
+        "where tenant_id = $1 and approvals.id = $2 for update of approvals",
+        tenant.0,
+        id.0,
+    )
+    .fetch_optional(conn)
+    .await
 }
 
 /// Finds the person whose draft the approval sends.

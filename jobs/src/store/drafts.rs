@@ -1,6 +1,21 @@
 //! `drafts`: messages that are written for users. Their content is in `draft_versions`. What a request may read of them is in
 //! [`read`].
 
+/// Selects the rows of `$from`, which names `drafts`.
+macro_rules! select_drafts {
+    ($from:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            StoredDraft,
+            r#"
+        select drafts.id as "id: DraftId", mode as "mode: DraftMode", message_id as "message: MessageId",
+            user_id as "user: UserId", status as "status: DraftStatus", version,
+            approval_id as "approval: ApprovalId", created_at, updated_at
+        "# + $from,
+            $($argument),+
+        )
+    };
+}
+
 pub mod outputs;
 pub mod read;
 
@@ -72,14 +87,8 @@ pub async fn find(
     tenant: TenantId,
     id: DraftId,
 ) -> Result<Option<StoredDraft>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredDraft,
-        r#"
-        select id as "id: DraftId", mode as "mode: DraftMode", message_id as "message: MessageId",
-            user_id as "user: UserId", status as "status: DraftStatus", version,
-            approval_id as "approval: ApprovalId", created_at, updated_at
-        from drafts where tenant_id = $1 and id = $2
-        "#,
+    select_drafts!(
+        "from drafts where tenant_id = $1 and id = $2",
         tenant.0,
         id.0,
     )
@@ -94,15 +103,8 @@ pub async fn lock(
     tenant: TenantId,
     id: DraftId,
 ) -> Result<Option<StoredDraft>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredDraft,
-        r#"
-        select id as "id: DraftId", mode as "mode: DraftMode", message_id as "message: MessageId",
-            user_id as "user: UserId", status as "status: DraftStatus", version,
-            approval_id as "approval: ApprovalId", created_at, updated_at
-        from drafts where tenant_id = $1 and id = $2
-        for no key update
-        "#,
+    select_drafts!(
+        "from drafts where tenant_id = $1 and id = $2 for no key update",
         tenant.0,
         id.0,
     )

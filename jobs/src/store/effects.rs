@@ -1,5 +1,21 @@
 //! `effects`: the ledger of effects on the outside world. Rows are guarded by (job, attempt).
 
+/// Selects the effects that meet `$rest`.
+macro_rules! select_effects {
+    ($rest:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            StoredEffect,
+            r#"
+        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
+            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
+            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
+        from effects
+        where tenant_id = $1 and "# + $rest,
+            $($argument),+
+        )
+    };
+}
+
 pub mod bounces;
 pub mod by_key;
 pub mod read;
@@ -78,30 +94,14 @@ pub async fn insert(
     .await
 }
 
-/// Selects the row with this id; `$lock` ends the statement.
-macro_rules! stored_effect {
-    ($lock:literal, $tenant:ident, $id:ident) => {
-        sqlx::query_as!(
-            StoredEffect,
-            r#"
-        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
-            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
-        from effects
-        where tenant_id = $1 and id = $2
-        "# + $lock,
-            $tenant.0,
-            $id.0,
-        )
-    };
-}
-
 pub async fn find(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: EffectId,
 ) -> Result<Option<StoredEffect>, sqlx::Error> {
-    stored_effect!("", tenant, id).fetch_optional(conn).await
+    select_effects!("id = $2", tenant.0, id.0)
+        .fetch_optional(conn)
+        .await
 }
 
 /// Like [`find`], and locks the row until the transaction ends.
@@ -110,7 +110,7 @@ pub async fn lock(
     tenant: TenantId,
     id: EffectId,
 ) -> Result<Option<StoredEffect>, sqlx::Error> {
-    stored_effect!("for update\n        ", tenant, id)
+    select_effects!("id = $2 for update", tenant.0, id.0)
         .fetch_optional(conn)
         .await
 }
@@ -121,21 +121,9 @@ pub async fn of_approval(
     tenant: TenantId,
     approval: ApprovalId,
 ) -> Result<Vec<StoredEffect>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredEffect,
-        r#"
-        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
-            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
-        from effects
-        where tenant_id = $1 and approval_id = $2
-        order by id
-        "#,
-        tenant.0,
-        approval.0,
-    )
-    .fetch_all(conn)
-    .await
+    select_effects!("approval_id = $2 order by id", tenant.0, approval.0)
+        .fetch_all(conn)
+        .await
 }
 
 /// Counts the unknown effects of all tenants that are not closed: in those nobody is left who could resolve them.

@@ -154,6 +154,11 @@ pub fn is_statement_timeout(error: &sqlx::Error) -> bool {
     Unavailability::of(error) == Some(Unavailability::Cancelled)
 }
 
+/// Whether the statement waited too long for a lock.
+pub fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    code_of(error).is_some_and(|code| code == "55P03")
+}
+
 /// Whether a named prepared statement was not found, or found where another was expected: a transaction pooler without
 /// support for them stands in between.
 pub fn lost_prepared_statement(error: &sqlx::Error) -> bool {

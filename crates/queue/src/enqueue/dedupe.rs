@@ -8,7 +8,7 @@ pub(crate) mod returning;
 
 use super::enqueued::{EnqueueError, Replaced};
 use crate::{DedupePolicy, NewJob, finished::insert_finished, run::cancel};
-use base::{JobId, TenantId};
+use base::{JobId, TenantId, db::is_lock_timeout};
 use sqlx::PgConnection;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -140,10 +140,7 @@ pub(super) async fn lock(conn: &mut PgConnection, keys: &[Key<'_>]) -> Result<()
 
 /// Tells a wait for the lock that lasted too long from other errors: Postgres does not name an advisory lock in its own.
 fn locked(error: sqlx::Error) -> EnqueueError {
-    const LOCK_NOT_AVAILABLE: &str = "55P03";
-    let code = error.as_database_error().and_then(|error| error.code());
-    let waited = code.is_some_and(|code| code == LOCK_NOT_AVAILABLE);
-    if waited {
+    if is_lock_timeout(&error) {
         EnqueueError::DedupeKeyLocked(error)
     } else {
         EnqueueError::Database(error)

@@ -26,7 +26,7 @@ use crate::{
     kinds::triage::{Mode, Triage, default_name},
     store::request_keys::{RequestKey, StoredAnswer},
 };
-use base::{JobId, TenantId, telemetry};
+use base::{JobId, TenantId, db::is_lock_timeout, telemetry};
 use chrono::{DateTime, Utc};
 use queue::{
     Dedupe, EnqueueError, ExternalId, JobKind, JobView, Replaced, coalesce::CoalesceError,
@@ -227,12 +227,11 @@ fn entry(request: &SubmitTriage, action: AuditAction, job: JobId) -> NewAuditEnt
 
 impl From<sqlx::Error> for SubmitError {
     fn from(source: sqlx::Error) -> Self {
-        const LOCK_NOT_AVAILABLE: &str = "55P03";
         let refused = source
             .as_database_error()
-            .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
-            .filter(|error| error.code() == LOCK_NOT_AVAILABLE);
-        if refused.is_some_and(|error| waited_for_key(error.r#where())) {
+            .and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+        let context = refused.and_then(PgDatabaseError::r#where);
+        if is_lock_timeout(&source) && waited_for_key(context) {
             Self::InFlight(source)
         } else {
             Self::Database(source)

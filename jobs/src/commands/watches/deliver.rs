@@ -213,7 +213,7 @@ pub(super) async fn enqueue(
     own_messages::insert(conn, &own).await?;
     thread_answers::insert(conn, &own).await?;
     audit::insert(conn, &entries).await?;
-    add_items(conn, (tenant, source.connection), known).await?;
+    add_items(conn, (tenant, source.connection), &known).await?;
     Ok(rows.len())
 }
 

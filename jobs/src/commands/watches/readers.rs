@@ -26,7 +26,7 @@ pub async fn item_owners(
 ) -> Result<Vec<Option<UserId>>, sqlx::Error> {
     let mut owners = vec![owner];
     if let Some(owner) = owner {
-        readers::lock(conn, tenant, content_hash).await?;
+        readers::lock(conn, tenant, &[content_hash]).await?;
         let others = readers::others(conn, tenant, content_hash, (owner, sender)).await?;
         owners.extend(others.into_iter().map(Some));
     }
@@ -45,41 +45,37 @@ pub(super) struct KnownEmail<'a> {
 /// this mailbox has them.
 pub(super) async fn add_items(
     conn: &mut PgConnection,
-    account: (TenantId, ConnectionId),
-    mut emails: Vec<KnownEmail<'_>>,
-) -> Result<(), sqlx::Error> {
-    // In one order, so that two mailboxes do not wait for each other.
-    emails.sort_unstable_by_key(|email| email.content_hash);
-    for email in emails {
-        add_item(conn, account, email).await?;
-    }
-    Ok(())
-}
-
-async fn add_item(
-    conn: &mut PgConnection,
     (tenant, connection): (TenantId, ConnectionId),
-    email: KnownEmail<'_>,
+    emails: &[KnownEmail<'_>],
 ) -> Result<(), sqlx::Error> {
-    readers::lock(conn, tenant, email.content_hash).await?;
-    let dedupe_key = hex(email.content_hash);
-    let name = (dedupe_key.as_str(), email.sender.unwrap_or_default());
-    let found = readers::colleague_item(conn, tenant, connection, name).await?;
-    let Some(found) = found else {
+    if emails.is_empty() {
         return Ok(());
-    };
-    let item = NewItem {
-        owner: Some(found.user),
-        source: ItemSource::Email,
-        title: title_of(&found.title),
-        dedupe_key,
-        rationale: found.rationale,
-        priority: found.priority,
-        message: found.message,
-        job: found.job,
-    };
-    if let Some(added) = inbox_items::insert(conn, tenant, &item).await? {
-        write_history(conn, tenant, &item, added).await?;
+    }
+    let hashes: Vec<&[u8]> = emails.iter().map(|it| &it.content_hash[..]).collect();
+    readers::lock(conn, tenant, &hashes).await?;
+    let (keys, senders): (Vec<String>, Vec<String>) = emails
+        .iter()
+        .map(|it| {
+            (
+                hex(it.content_hash),
+                it.sender.unwrap_or_default().to_owned(),
+            )
+        })
+        .unzip();
+    for found in readers::colleague_items(conn, tenant, connection, (&keys, &senders)).await? {
+        let item = NewItem {
+            owner: Some(found.user),
+            source: ItemSource::Email,
+            title: title_of(&found.title),
+            dedupe_key: found.dedupe_key,
+            rationale: found.rationale,
+            priority: found.priority,
+            message: found.message,
+            job: found.job,
+        };
+        if let Some(added) = inbox_items::insert(conn, tenant, &item).await? {
+            write_history(conn, tenant, &item, added).await?;
+        }
     }
     Ok(())
 }

@@ -13,39 +13,13 @@ pub struct ApprovalFilter {
     pub status: Option<Status>,
 }
 
-/// Selects the rows of `$source`, which names `approvals`, that meet `$rest`.
-macro_rules! read_approvals {
-    ($source:literal, $rest:literal, $($argument:expr),+) => {
-        sqlx::query_as!(
-            StoredApproval,
-            r#"
-        select approvals.id as "id: ApprovalId", kind, title, summary, actions as choices, source, payload, payload_hash,
-            risk as "risk: Risk", status as "status: Status", version, rationale, confidence, job_id as "job: JobId",
-            owner_id as "owner: UserId", requested_by as "requested_by: UserId", key_creator as "key_creator: UserId",
-            edited_by as "edited_by: UserId",
-            decided_by as "decided_by: UserId", decided_at, execution_job_id as "execution_job: JobId", executed_at,
-            failure_code, failure_message, expires_at,
-            expires_at <= now() as "expired!", created_at, about.message as "message: MessageId", sender as "sender?",
-            subject as "subject?"
-        "# + $source + r#"
-        cross join lateral (select (payload #>> '{source_ids,email_message_id}')::uuid as message) about
-        left join lateral (
-            select sender, subject from triage_results
-            where tenant_id = $1 and message_id = about.message
-            order by triage_results.created_at desc, triage_results.job_id desc limit 1) email on true
-        "# + $rest,
-            $($argument),+
-        )
-    };
-}
-
 /// Finds an approval.
 pub async fn find(
     conn: &mut PgConnection,
     (tenant, reader): (TenantId, Reader),
     id: ApprovalId,
 ) -> Result<Option<StoredApproval>, sqlx::Error> {
-    read_approvals!(
+    select_approvals!(
         "from approvals",
         "where tenant_id = $1 and approvals.id = $2
             and ($3 or coalesce(owner_id, '00000000-0000-0000-0000-000000000000') in (select owners_decided_by($1, $4)))
@@ -71,7 +45,7 @@ pub async fn list(
 ) -> Result<Vec<StoredApproval>, sqlx::Error> {
     let before = before.map_or(Uuid::max(), |id| id.0);
     if reader.reads_all {
-        return read_approvals!(
+        return select_approvals!(
             "from approvals",
             "where tenant_id = $1 and ($2::text is null or kind = $2) and ($3::text is null or status = $3)
                 and approvals.id < $4
@@ -92,7 +66,7 @@ pub async fn list(
     }
     // The newest of each owner, so that no more rows of one are read than the page has, and those of others are not passed. As a
     // range, not as an equality, because Postgres would then walk through the tenant's newest instead.
-    read_approvals!(
+    select_approvals!(
         "from (
             select theirs.id
             from owners_decided_by($1, $6) readable (owner)

@@ -19,6 +19,9 @@ pub async fn add_to(
         .collect();
     ours.sort_unstable();
     ours.dedup();
+    if ours.is_empty() {
+        return Ok(());
+    }
     let rows = sqlx::query!(
         "select request_id, client_request_id from client_request_ids where tenant_id = $1 and request_id = any ($2)",
         tenant.0,

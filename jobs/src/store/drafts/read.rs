@@ -17,28 +17,13 @@ pub struct DraftFilter {
     pub message: Option<MessageId>,
 }
 
-/// Selects the rows of `$from`, which names `drafts`.
-macro_rules! read_drafts {
-    ($from:literal, $($argument:expr),+) => {
-        sqlx::query_as!(
-            StoredDraft,
-            r#"
-        select drafts.id as "id: DraftId", mode as "mode: DraftMode", message_id as "message: MessageId",
-            user_id as "user: UserId", status as "status: DraftStatus", version,
-            approval_id as "approval: ApprovalId", created_at, updated_at
-        "# + $from,
-            $($argument),+
-        )
-    };
-}
-
 /// Finds a draft.
 pub async fn find(
     conn: &mut PgConnection,
     (tenant, reader): (TenantId, Reader),
     id: DraftId,
 ) -> Result<Option<StoredDraft>, sqlx::Error> {
-    read_drafts!(
+    select_drafts!(
         "from drafts
         where tenant_id = $1 and id = $2
             and ($3 or coalesce(user_id, '00000000-0000-0000-0000-000000000000') in (select owners_decided_by($1, $4)))",
@@ -61,7 +46,7 @@ pub async fn list(
 ) -> Result<Vec<StoredDraft>, sqlx::Error> {
     let before = before.map_or(Uuid::max(), |id| id.0);
     if reader.reads_all {
-        return read_drafts!(
+        return select_drafts!(
             "from drafts
             where tenant_id = $1 and ($2::text is null or status = $2) and ($3::uuid is null or message_id = $3) and id < $4
             order by id desc
@@ -76,7 +61,7 @@ pub async fn list(
         .await;
     }
     // As the list of approvals.
-    read_drafts!(
+    select_drafts!(
         "from (
             select theirs.id
             from owners_decided_by($1, $6) readable (owner)

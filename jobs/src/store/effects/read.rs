@@ -11,21 +11,14 @@ pub async fn find(
     (tenant, reader): (TenantId, Reader),
     id: EffectId,
 ) -> Result<Option<StoredEffect>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredEffect,
-        r#"
-        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
-            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
-        from effects
-        where tenant_id = $1 and id = $2
+    select_effects!(
+        "id = $2
             and ($3 or not exists (
                 select from approvals a
                 where a.tenant_id = $1 and a.id = effects.approval_id and a.owner_id not in (select owners_decided_by($1, $4))))
             and not exists (
                 select from blocks b
-                where b.tenant_id = $1 and b.approval_id = effects.approval_id and b.user_id is distinct from $4)
-        "#,
+                where b.tenant_id = $1 and b.approval_id = effects.approval_id and b.user_id is distinct from $4)",
         tenant.0,
         id.0,
         reader.reads_all,

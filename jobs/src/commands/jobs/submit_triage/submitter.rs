@@ -159,10 +159,9 @@ async fn submit_alone(tools: Tools, request: SubmitTriage, reply: Reply<SubmitRe
 /// Runs the transaction for one request, which waits for locks as long as a request may.
 async fn submit_one(tools: &Tools, request: SubmitTriage) -> SubmitResult {
     let requests = [request];
-    let answer = match submit_all(&tools.pool, &requests, tools.answer_of).await {
-        Ok(mut answers) => answers.remove(0),
-        Err(error) => Err(error),
-    };
+    let answer = submit_all(&tools.pool, &requests, tools.answer_of)
+        .await
+        .and_then(|mut answers| answers.remove(0));
     announce_all(&tools.notifier, &requests, std::slice::from_ref(&answer));
     answer
 }
