@@ -11,18 +11,7 @@ pub async fn find_by_key(
     tenant: TenantId,
     key: &[u8; 32],
 ) -> Result<Option<StoredEffect>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredEffect,
-        r#"
-        select id as "id: EffectId", type as kind, rfc_message_id as message_id, approval_id as "approval: ApprovalId",
-            connection_id as "connection: ConnectionId", status as "status: EffectStatus", job_id as "job: JobId", attempt,
-            receipt, before_image, error_code, request_id, payload_hash, created_at, updated_at
-        from effects
-        where tenant_id = $1 and effect_key = $2
-        "#,
-        tenant.0,
-        key,
-    )
-    .fetch_optional(conn)
-    .await
+    select_effects!("effect_key = $2", tenant.0, key)
+        .fetch_optional(conn)
+        .await
 }
