@@ -1,5 +1,6 @@
 //! The schema as the migrations leave it: one file that shows it, and words that are those of the code.
 
+mod tenants;
 mod words;
 
 use crate::support::{TestDb, sources};
