@@ -70,6 +70,12 @@ pub enum StackError {
         #[source]
         source: io::Error,
     },
+    #[error("postroom-api migrate failed; the last lines of {}:\n{tail}{advice}", .log.display())]
+    Migrate {
+        log: PathBuf,
+        tail: String,
+        advice: String,
+    },
     #[error("{name} failed; the last lines of {}:\n{tail}", .log.display())]
     Failed {
         name: &'static str,
@@ -102,7 +108,7 @@ impl Stack {
             eprintln!("Started {}, port {}.", cluster.binaries(), cluster.port());
         }
         let database = database_variables(&database_url, cluster.is_some());
-        migrate(places, &database).await?;
+        migrate(places, &database, cluster.as_ref()).await?;
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let api_addr = api_addr.unwrap_or(free).to_string();
         let free = free.to_string();
@@ -320,7 +326,12 @@ fn database_variables(url: &str, is_ours: bool) -> Vec<(&'static str, &str)> {
     [("DATABASE_URL", url)].into_iter().chain(listen).collect()
 }
 
-async fn migrate(places: &Places, database: &[(&str, &str)]) -> Result<(), StackError> {
+/// Migrates the database; `kept` is its cluster if it is ours, which may be of migrations that were changed since.
+async fn migrate(
+    places: &Places,
+    database: &[(&str, &str)],
+    kept: Option<&Cluster>,
+) -> Result<(), StackError> {
     let name = "postroom-api migrate";
     let output = Command::new(cargo::binaries(places).join("postroom-api"))
         .arg("migrate")
@@ -341,8 +352,15 @@ async fn migrate(places: &Places, database: &[(&str, &str)]) -> Result<(), Stack
     if output.status.success() {
         return Ok(());
     }
-    let tail = tail(&log);
-    Err(StackError::Failed { name, log, tail })
+    let advice = kept.map(|cluster| {
+        let folder = cluster.folder().display();
+        format!("\nTo start with a new development database: rm -r {folder}")
+    });
+    Err(StackError::Migrate {
+        tail: tail(&log),
+        log,
+        advice: advice.unwrap_or_default(),
+    })
 }
 
 /// Returns the address in the `listening` log line of this listener.

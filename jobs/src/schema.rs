@@ -15,7 +15,8 @@ use sqlx::{
     postgres::PgConnectOptions,
 };
 use std::{
-    collections::HashSet,
+    borrow::Cow,
+    collections::HashMap,
     time::{Duration, Instant},
 };
 use tokio::time::sleep;
@@ -28,6 +29,9 @@ const HOME: &str = "public";
 
 /// The migrator's own table.
 const TABLE: &str = "_sqlx_migrations";
+
+/// The checksums of the migrations that a database has, by version.
+type Applied = HashMap<i64, Cow<'static, [u8]>>;
 
 /// An advisory lock of our own: "postroom" in a byte each.
 const LOCK: i64 = i64::from_be_bytes(*b"postroom");
@@ -79,12 +83,21 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<usize, MigrateError> 
                 );
                 sleep(PAUSE).await;
             }
-            ended => break ended.map_err(MigrateError::Migrate),
+            ended => break ended.map_err(refused),
         }
     }?;
     transactions::report(&mut connection).await;
     connection.close().await.map_err(MigrateError::Connect)?;
     Ok(migrated)
+}
+
+/// A changed migration is a fault of the schema; the migrator found everything else.
+fn refused(error: sqlx::migrate::MigrateError) -> MigrateError {
+    if let sqlx::migrate::MigrateError::VersionMismatch(version) = error {
+        SchemaError::Changed { version }.into()
+    } else {
+        MigrateError::Migrate(error)
+    }
 }
 
 /// Applies all migrations in one transaction, which also holds the lock. A lock of the session, as the migrator's own, would
@@ -98,13 +111,17 @@ async fn migrate_in_transaction(
     transaction.execute(IN_TURN).await?;
     // A look at a table that does not exist would end the transaction.
     transaction.ensure_migrations_table(TABLE).await?;
-    let before = applied(&mut transaction).await?.len();
+    let before = applied(&mut transaction).await?;
+    // The migrator would first miss what follows it, as if this binary were older than the database.
+    if let Some(version) = changed(&before) {
+        return Err(sqlx::migrate::MigrateError::VersionMismatch(version));
+    }
     let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
     migrator.set_locking(false);
     migrator.run_direct(None, &mut *transaction, false).await?;
     let after = applied(&mut transaction).await?.len();
     transaction.commit().await?;
-    Ok(after - before)
+    Ok(after - before.len())
 }
 
 /// Takes the lock that one process migrates under, and says so if another one has it: it may take minutes.
@@ -147,6 +164,11 @@ pub enum SchemaError {
     )]
     Pending { version: i64, count: usize },
     #[error(
+        "migration {version} was changed since it was applied to this database: run the version that migrated it, or migrate a \
+         new database"
+    )]
+    Changed { version: i64 },
+    #[error(
         "the tables belong in the schema {HOME}, and this role would create them in {schema}; put {HOME} first in its \
          search_path"
     )]
@@ -170,6 +192,7 @@ impl SchemaError {
                 .map_or("the database cannot be used", Unavailability::as_str),
             Self::DatabaseIsNewer { .. } => "the binary is older than the database",
             Self::Pending { .. } => "the database lacks migrations",
+            Self::Changed { .. } => "a migration was changed since it was applied",
             Self::Elsewhere { .. } => "the role's search_path leads to another schema",
             Self::Locale => "the database's locale folds ASCII otherwise",
             Self::Encoding { .. } => "the database is not encoded in UTF-8",
@@ -177,14 +200,14 @@ impl SchemaError {
     }
 }
 
-/// Whether the database is encoded in UTF-8, has the migrations that this binary was built with, and is compatible with it if
+/// Whether the database is encoded in UTF-8, has the migrations that this binary was built with, unchanged, and is compatible with it if
 /// it has more.
 ///
 /// A release that only adds to the schema leaves the processes of the former one at work; one that takes something away
 /// says in `schema_compatibility` which binaries can do without.
 ///
 /// # Errors
-/// If it is newer and not compatible, older, or cannot be asked.
+/// If it is newer and not compatible, older, was migrated with other migrations, or cannot be asked.
 pub async fn check_schema(pool: &PgPool) -> Result<(), SchemaError> {
     let mut connection = pool.acquire().await.map_err(SchemaError::Read)?;
     check_encoding(&mut connection).await?;
@@ -193,10 +216,12 @@ pub async fn check_schema(pool: &PgPool) -> Result<(), SchemaError> {
         Err(sqlx::migrate::MigrateError::Execute(source)) => return Err(SchemaError::Read(source)),
         Err(other) => return Err(SchemaError::Read(sqlx::Error::Migrate(Box::new(other)))),
     };
-    let known: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+    if let Some(version) = changed(&applied) {
+        return Err(SchemaError::Changed { version });
+    }
+    let known = MIGRATOR.iter().map(|migration| migration.version);
     let pending: Vec<i64> = known
-        .into_iter()
-        .filter(|version| !applied.contains(version))
+        .filter(|version| !applied.contains_key(version))
         .collect();
     if let Some(&version) = pending.first() {
         return Err(SchemaError::Pending {
@@ -259,20 +284,32 @@ async fn oldest_known_migration(connection: &mut PgConnection) -> Result<i64, sq
     found.fetch_one(connection).await
 }
 
-/// The versions in the migrations table, which does not exist before the first migration ran.
-async fn applied(
-    connection: &mut PgConnection,
-) -> Result<HashSet<i64>, sqlx::migrate::MigrateError> {
+/// The first migration that is another one in the database than in this binary.
+fn changed(applied: &Applied) -> Option<i64> {
+    let known = MIGRATOR
+        .iter()
+        .map(|migration| (migration.version, &migration.checksum));
+    known
+        .filter(|(version, checksum)| {
+            let applied = applied.get(version);
+            applied.is_some_and(|applied| applied != *checksum)
+        })
+        .map(|(version, _)| version)
+        .min()
+}
+
+/// The checksums in the migrations table, by version. It does not exist before the first migration ran.
+async fn applied(connection: &mut PgConnection) -> Result<Applied, sqlx::migrate::MigrateError> {
     const UNDEFINED_TABLE: &str = "42P01";
     match connection.list_applied_migrations(TABLE).await {
         Ok(applied) => Ok(applied
             .into_iter()
-            .map(|migration| migration.version)
+            .map(|migration| (migration.version, migration.checksum))
             .collect()),
         Err(sqlx::migrate::MigrateError::Execute(sqlx::Error::Database(error)))
             if error.code().as_deref() == Some(UNDEFINED_TABLE) =>
         {
-            Ok(HashSet::new())
+            Ok(Applied::new())
         }
         Err(error) => Err(error),
     }

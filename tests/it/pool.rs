@@ -77,6 +77,29 @@ async fn schema_that_is_older_or_too_new_for_the_binary_is_named() {
 }
 
 #[tokio::test]
+async fn database_of_a_migration_that_was_changed_since_is_named_with_the_remedy() {
+    let db = TestDb::unmigrated().await;
+    let options = connect_options(&config(&db)).unwrap();
+    migrate(&options).await.unwrap();
+    // As a database that had more files before they were squashed.
+    db.execute(
+        "update _sqlx_migrations set checksum = '\\x00' where version in (2, 3);
+         insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (9999, 'squashed', true, '', 0)",
+    )
+    .await;
+    let pool = connect(&config(&db)).await.unwrap();
+    let unusable = check_schema(&pool).await.unwrap_err();
+    assert!(matches!(unusable, SchemaError::Changed { version: 2 }));
+    let refused = migrate(&options).await.unwrap_err();
+    assert!(matches!(
+        refused,
+        MigrateError::Schema(SchemaError::Changed { version: 2 })
+    ));
+    assert!(refused.to_string().contains("a new database"), "{refused}");
+}
+
+#[tokio::test]
 async fn migration_that_waits_for_a_table_lets_the_service_pass() {
     let db = TestDb::unmigrated().await;
     let options = connect_options(&config(&db)).unwrap();
