@@ -47,6 +47,8 @@ create unique index blocks_open_item
 create index blocks_user on blocks (tenant_id, user_id, start_at);
 create index blocks_undecided on blocks (end_at) where status in ('proposed', 'conflicted');
 create unique index blocks_booking on blocks (tenant_id, approval_id) where approval_id is not null;
+-- For forgetting: the blocks of each deleted email's inbox item.
+create index blocks_item on blocks (tenant_id, inbox_item_id) where inbox_item_id is not null;
 
 create table memory_items (
     tenant_id uuid not null references tenants (id),

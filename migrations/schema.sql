@@ -32,9 +32,9 @@ create or replace function audit_entries_of(batch audit_batches)
  language sql
  stable
 as $function$
-    select batch.tenant_id, (left(batch.id::text, 32) || lpad(to_hex(nth), 4, '0'))::uuid, batch.at, 'worker',
-        batch.worker_id, null::uuid, 'job.succeeded', 'job', null::text, request_id, trace_id, job_id, attempt, 'ok', false,
-        null::text, '{}'::jsonb, batch.xid, batch.seq + nth - 1, null::text
+    select batch.tenant_id, batch.xid, batch.seq + nth - 1,
+        (left(batch.id::text, 32) || lpad(to_hex(nth), 4, '0'))::uuid, batch.at, 'worker', batch.worker_id, null::uuid,
+        'job.succeeded', 'job', null::text, request_id, trace_id, job_id, attempt, 'ok', false, null::text, '{}'::jsonb
     from unnest(batch.job_ids, batch.attempts, batch.request_ids, batch.trace_ids) with ordinality
         as entry (job_id, attempt, request_id, trace_id, nth)
 $function$;
@@ -721,6 +721,7 @@ create table jobs (
     queue text not null,
     args jsonb not null,
     request_id text,
+    client_request_id text,
     traceparent text,
     dedupe_key text,
     parent_id uuid,
@@ -737,7 +738,6 @@ create table jobs (
     worker_id uuid,
     lease_until timestamptz,
     started_at timestamptz,
-    client_request_id text,
     constraint jobs_pkey primary key (tenant_id, id),
     constraint jobs_check check ((state in ('available', 'scheduled', 'running', 'retryable')) and ((state = 'running')
         = (lease_until is not null)) and ((state = 'running') = (worker_id is not null)) and ((priority >= 1) and
@@ -781,6 +781,7 @@ create table finished_jobs (
     created_at timestamptz not null,
     finished_at timestamptz not null default now(),
     request_id text,
+    client_request_id text,
     traceparent text,
     output jsonb,
     error_code text,
@@ -788,7 +789,6 @@ create table finished_jobs (
     dedupe_key text,
     parent_id uuid,
     children integer not null default 0,
-    client_request_id text,
     constraint finished_jobs_pkey primary key (tenant_id, id),
     constraint finished_jobs_check check ((state = 'succeeded') = (error_code is null)),
     constraint finished_jobs_state_check check (state in ('succeeded', 'discarded', 'cancelled'))
@@ -904,26 +904,26 @@ create table maintenance_duties (
     constraint maintenance_duties_pkey primary key (name)
 );
 
--- 0002_people_and_sessions
+-- 0002_people_and_access
 
 create table tenants (
     id uuid not null,
     slug text not null,
     status text not null default 'active',
+    limit_before_pause integer,
     trust_mode text not null default 'training_wheels',
+    four_eyes boolean not null default false,
+    require_second_factor boolean not null default false,
     sending_disabled boolean not null default false,
     unknown_sends text not null default 'ask',
-    created_at timestamptz not null default now(),
+    quote_original boolean not null default false,
     triage_wait_seconds integer not null default 86400,
     draft_wait_seconds integer not null default 259200,
     on_outage text not null default 'wait',
     fallback_after_seconds integer not null default 3600,
-    limit_before_pause integer,
-    four_eyes boolean not null default false,
-    quote_original boolean not null default false,
-    email_retention_days integer,
-    require_second_factor boolean not null default false,
     answer_cache_seconds integer,
+    email_retention_days integer,
+    created_at timestamptz not null default now(),
     constraint tenants_pkey primary key (id),
     constraint tenants_slug_key unique (slug),
     constraint tenants_answer_cache_seconds_check check ((answer_cache_seconds >= 60) and (answer_cache_seconds <=
@@ -949,12 +949,12 @@ create table users (
     status text not null default 'active',
     password_hash text not null,
     timezone text not null default 'UTC',
-    created_at timestamptz not null default now(),
     follow_up_days smallint,
     follow_up text not null default 'item',
     digest_at time without time zone,
     digest_by_email boolean not null default false,
     next_digest_at timestamptz,
+    created_at timestamptz not null default now(),
     constraint users_pkey primary key (tenant_id, id),
     constraint users_tenant_id_fkey foreign key (tenant_id) references tenants(id),
     constraint users_digest_check check ((digest_at is null) = (next_digest_at is null)),
@@ -1007,7 +1007,9 @@ create table sessions (
     user_id uuid not null,
     auth_method text not null,
     created_at timestamptz not null default now(),
+    authenticated_at timestamptz not null default now(),
     last_used_at timestamptz not null default now(),
+    audit_read_at timestamptz,
     expires_at timestamptz not null,
     idle_timeout interval not null,
     idle_expires_at timestamptz not null,
@@ -1015,8 +1017,6 @@ create table sessions (
     revoke_reason text,
     ip inet,
     user_agent text,
-    authenticated_at timestamptz not null default now(),
-    audit_read_at timestamptz,
     constraint sessions_pkey primary key (tenant_id, id),
     constraint sessions_id_key unique (id),
     constraint sessions_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
@@ -1048,6 +1048,132 @@ create table session_tokens (
 );
 create index session_tokens_session on session_tokens (session_id, generation);
 
+-- One-time links with which a user sets a new password. Created by an owner or an admin; we send no email of our own.
+create table password_resets (
+    tenant_id uuid not null,
+    user_id uuid not null,
+    token_hash bytea not null,
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    expires_at timestamptz not null,
+    constraint password_resets_pkey primary key (tenant_id, user_id),
+    constraint password_resets_token_hash_key unique (token_hash),
+    constraint password_resets_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint password_resets_token_hash_check check (octet_length(token_hash) = 32)
+);
+
+-- Second factors: the codes of an authenticator app (RFC 6238), and recovery codes for when the app is lost.
+create table second_factors (
+    tenant_id uuid not null,
+    user_id uuid not null,
+    secret bytea not null,
+    key_id text not null,
+    created_at timestamptz not null default now(),
+    confirmed_at timestamptz,
+    last_step bigint not null default 0,
+    constraint second_factors_pkey primary key (tenant_id, user_id),
+    constraint second_factors_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id)
+);
+
+-- Codes that were not used yet; using one deletes it.
+create table recovery_codes (
+    tenant_id uuid not null,
+    user_id uuid not null,
+    code_hash bytea not null,
+    constraint recovery_codes_pkey primary key (tenant_id, user_id, code_hash),
+    constraint recovery_codes_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references
+        second_factors(tenant_id, user_id) on delete cascade,
+    constraint recovery_codes_code_hash_check check (octet_length(code_hash) = 32)
+);
+
+-- Sign-in by others: a tenant's identity provider, whose tokens open sessions.
+create table identity_providers (
+    tenant_id uuid not null,
+    issuer text not null,
+    audience text not null,
+    jwks_url text,
+    keys jsonb,
+    fetched_at timestamptz,
+    asked_at timestamptz,
+    wanted_at timestamptz,
+    last_error text,
+    created_at timestamptz not null default now(),
+    constraint identity_providers_pkey primary key (tenant_id),
+    constraint identity_providers_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint identity_providers_audience_check check ((length(audience) >= 1) and (length(audience) <= 500)),
+    constraint identity_providers_check check ((jwks_url is not null) or (keys is not null)),
+    constraint identity_providers_issuer_check check ((length(issuer) >= 1) and (length(issuer) <= 500)),
+    constraint identity_providers_jwks_url_check check ((length(jwks_url) >= 1) and (length(jwks_url) <= 500))
+);
+
+-- Tokens that have opened a session: each does so once. Maintenance deletes those that have expired.
+create table exchanged_tokens (
+    tenant_id uuid not null,
+    token_hash bytea not null,
+    expires_at timestamptz not null,
+    constraint exchanged_tokens_pkey primary key (tenant_id, token_hash),
+    constraint exchanged_tokens_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint exchanged_tokens_token_hash_check check (octet_length(token_hash) = 32)
+);
+create index exchanged_tokens_expires_at on exchanged_tokens (expires_at);
+
+-- What programs authenticate with. A key is an identity of its own: it outlives its creator's session and account.
+create table api_keys (
+    tenant_id uuid not null,
+    id uuid not null,
+    name text not null,
+    scopes text[] not null,
+    address_ranges cidr[],
+    created_by uuid,
+    created_at timestamptz not null default now(),
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    last_used_at timestamptz,
+    audit_read_at timestamptz,
+    constraint api_keys_pkey primary key (tenant_id, id),
+    constraint api_keys_id_key unique (id),
+    constraint api_keys_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint api_keys_address_ranges_check check ((cardinality(address_ranges) >= 1) and (cardinality(address_ranges)
+        <= 20)),
+    constraint api_keys_name_check check ((length(name) >= 1) and (length(name) <= 100)),
+    constraint api_keys_scopes_known check ((cardinality(scopes) > 0) and (scopes <@ array['jobs:read', 'jobs:write',
+        'rules:read', 'rules:write', 'approvals:read', 'approvals:read_all', 'records:read', 'records:write',
+        'history:read', 'audit:read']))
+) with (
+    fillfactor = 80
+);
+create index api_keys_live on api_keys (tenant_id, created_at) where (revoked_at is null);
+
+-- The tokens of a key: the newest, and those that were rotated away and are valid for a while.
+create table api_key_tokens (
+    token_hash bytea not null,
+    tenant_id uuid not null,
+    api_key_id uuid not null,
+    last4 text not null,
+    issued_at timestamptz not null default now(),
+    valid_until timestamptz,
+    constraint api_key_tokens_pkey primary key (token_hash),
+    constraint api_key_tokens_tenant_id_api_key_id_fkey foreign key (tenant_id, api_key_id) references
+        api_keys(tenant_id, id) on delete cascade,
+    constraint api_key_tokens_last4_check check (length(last4) = 4),
+    constraint api_key_tokens_token_hash_check check (octet_length(token_hash) = 32)
+);
+create unique index api_key_tokens_newest on api_key_tokens (tenant_id, api_key_id) where (valid_until is null);
+
+-- Who may decide another user's drafts.
+create table delegations (
+    tenant_id uuid not null,
+    user_id uuid not null,
+    delegate_id uuid not null,
+    created_at timestamptz not null default now(),
+    constraint delegations_pkey primary key (tenant_id, user_id, delegate_id),
+    constraint delegations_tenant_id_delegate_id_fkey foreign key (tenant_id, delegate_id) references users(tenant_id,
+        id),
+    constraint delegations_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint delegations_check check (user_id <> delegate_id)
+);
+create index delegations_delegate on delegations (tenant_id, delegate_id);
+
 -- Idempotency keys. The answer is stored in the transaction that did the work, and replayed to repeated requests.
 create table request_keys (
     tenant_id uuid not null,
@@ -1070,6 +1196,8 @@ create index request_keys_expires_at on request_keys (expires_at);
 
 create table audit_entries (
     tenant_id uuid not null,
+    xid xid8 not null default pg_current_xact_id(),
+    seq bigint not null,
     id uuid not null,
     at timestamptz not null default now(),
     actor_kind text not null,
@@ -1086,17 +1214,12 @@ create table audit_entries (
     dry_run boolean not null default false,
     error_code text,
     detail jsonb not null default '{}'::jsonb,
-    xid xid8 not null default pg_current_xact_id(),
-    seq bigint not null,
-    client_request_id text,
     constraint audit_entries_pkey primary key (tenant_id, xid, seq),
     constraint audit_entries_actor_kind_check check (actor_kind in ('user', 'api_key', 'worker', 'system', 'cli')),
     constraint audit_entries_check check ((resource_id is not null) or ((resource_kind = 'job') and (job_id is not
         null))),
     constraint audit_entries_outcome_check check (outcome in ('ok', 'denied', 'failed'))
 );
-create index audit_entries_client_request on audit_entries (tenant_id, client_request_id) where (client_request_id is
-    not null);
 create index audit_entries_request on audit_entries (tenant_id, request_id, id) where (request_id is not null);
 create trigger audit_entries_append_only before delete or update on audit_entries for each row execute function
     refuse_change();
@@ -1106,6 +1229,81 @@ create trigger audit_entries_id before insert on audit_entries for each row when
 create trigger audit_entries_no_truncate before truncate on audit_entries for each statement execute function
     refuse_change();
 alter table audit_entries enable always trigger audit_entries_no_truncate;
+
+-- Successes are audited by the batch: a row for each tenant of a settling statement, read as an entry for each job.
+-- A worker settles plain successes by the hundred. Their entries differ in the job, its attempt, its request and its trace,
+-- and a row with its index entries for each was a third of what a finished job wrote.
+create table audit_batches (
+    tenant_id uuid not null,
+    xid xid8 not null default pg_current_xact_id(),
+    seq bigint not null,
+    id uuid not null,
+    at timestamptz not null default now(),
+    worker_id uuid not null,
+    entries integer not null,
+    job_ids uuid[] not null,
+    attempts integer[] not null,
+    request_ids text[],
+    request_hashes integer[],
+    trace_ids text[],
+    constraint audit_batches_pkey primary key (tenant_id, xid, seq),
+    constraint audit_batches_check check (((entries >= 1) and (entries <= 1000)) and (cardinality(job_ids) = entries)
+        and (cardinality(attempts) = entries) and ((cardinality(request_ids) = entries) is not false) and
+        ((cardinality(trace_ids) = entries) is not false) and (not (cardinality(request_hashes) is distinct from
+        cardinality(request_ids))))
+);
+create index audit_batches_requests on audit_batches using gin (request_hashes) with (gin_pending_list_limit='256')
+    where (request_hashes is not null);
+create trigger audit_batches_append_only before delete or update on audit_batches for each row execute function
+    refuse_change();
+alter table audit_batches enable always trigger audit_batches_append_only;
+create trigger audit_batches_id before insert on audit_batches for each row when ((new.xid = pg_current_xact_id()))
+    execute function set_audit_id();
+create trigger audit_batches_no_truncate before truncate on audit_batches for each statement execute function
+    refuse_change();
+alter table audit_batches enable always trigger audit_batches_no_truncate;
+
+-- Seals over the audit log: each covers the entries of a tenant between its predecessor's last and its own last.
+create table audit_seals (
+    tenant_id uuid not null,
+    position bigint not null,
+    last_xid xid8 not null,
+    last_seq bigint not null,
+    entries integer not null,
+    root bytea not null,
+    hash bytea not null,
+    number bigint not null,
+    chain bytea not null,
+    sealed_at timestamptz not null default now(),
+    constraint audit_seals_pkey primary key (tenant_id, "position"),
+    constraint audit_seals_number_key unique (number),
+    constraint audit_seals_chain_check check (octet_length(chain) = 32),
+    constraint audit_seals_entries_check check (entries > 0),
+    constraint audit_seals_hash_check check (octet_length(hash) = 32),
+    constraint audit_seals_number_check check (number > 0),
+    constraint audit_seals_position_check check ("position" > 0),
+    constraint audit_seals_root_check check (octet_length(root) = 32)
+);
+create trigger audit_seals_append_only before delete or update on audit_seals for each row execute function
+    refuse_change();
+alter table audit_seals enable always trigger audit_seals_append_only;
+create trigger audit_seals_no_truncate before truncate on audit_seals for each statement execute function
+    refuse_change();
+alter table audit_seals enable always trigger audit_seals_no_truncate;
+
+-- The ids that clients gave their requests (X-Request-Id) may hold anybody's words, and audit entries stay for good: they
+-- name a request by our id, and the client's stands here until its user or tenant is erased. No seal covers it. A request
+-- that writes entries in several statements has a row for each, so that none of its transactions waits for another.
+create table client_request_ids (
+    tenant_id uuid not null,
+    request_id text not null,
+    id uuid not null default gen_random_uuid(),
+    client_request_id text not null,
+    actor_id uuid,
+    constraint client_request_ids_pkey primary key (tenant_id, request_id, id)
+);
+create index client_request_ids_actor on client_request_ids (tenant_id, actor_id) where (actor_id is not null);
+create index client_request_ids_name on client_request_ids (tenant_id, client_request_id);
 
 create table history_entries (
     tenant_id uuid not null,
@@ -1127,7 +1325,137 @@ create trigger history_entries_no_truncate before truncate on history_entries fo
     refuse_change();
 alter table history_entries enable always trigger history_entries_no_truncate;
 
--- 0004_messages_and_triage
+-- 0004_mailboxes_and_messages
+
+-- Users' accounts at mail servers, calendars and webhooks. Their secrets are sealed with keys that only we hold.
+create table connections (
+    tenant_id uuid not null,
+    id uuid not null,
+    user_id uuid not null,
+    provider text not null,
+    address text not null,
+    display_name text,
+    settings jsonb not null,
+    secret bytea not null,
+    key_id text not null,
+    status text not null default 'active',
+    last_error text,
+    sends_per_hour integer not null default 60,
+    max_recipients integer not null default 20,
+    version integer not null default 1,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint connections_pkey primary key (tenant_id, id),
+    constraint connections_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint connections_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
+    constraint connections_max_recipients_check check ((max_recipients >= 1) and (max_recipients <= 1000)),
+    constraint connections_provider_check check (provider in ('imap_smtp', 'caldav', 'webhook')),
+    constraint connections_sends_per_hour_check check ((sends_per_hour >= 1) and (sends_per_hour <= 10000)),
+    constraint connections_status_check check (status in ('active', 'degraded', 'reauth_required', 'revoked'))
+);
+create unique index connections_address_key on connections (tenant_id, user_id, lower(address)) where (status <>
+    'revoked');
+
+-- Webhooks that are called when jobs end.
+create table subscriptions (
+    tenant_id uuid not null,
+    connection_id uuid not null,
+    events text[] not null,
+    status text not null default 'active',
+    last_error text,
+    position_xid xid8 not null,
+    position_seq bigint not null,
+    delivery_job_id uuid,
+    delivered bigint not null default 0,
+    last_delivered_at timestamptz,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint subscriptions_pkey primary key (tenant_id, connection_id),
+    constraint subscriptions_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
+        connections(tenant_id, id),
+    constraint subscriptions_delivered_check check (delivered >= 0),
+    constraint subscriptions_events_known check ((cardinality(events) > 0) and (events <@ array['job.succeeded',
+        'job.discarded', 'job.cancelled'])),
+    constraint subscriptions_status_check check (status in ('active', 'suspended', 'ended'))
+) with (
+    fillfactor = 70
+);
+create index subscriptions_active on subscriptions (tenant_id, connection_id) where (status = 'active');
+
+-- Watched mailboxes, one row per watched connection. One worker at a time holds its lease, so that a mail server sees one
+-- session of ours per account and no email is read twice at the same time.
+create table mailbox_watches (
+    tenant_id uuid not null,
+    connection_id uuid not null,
+    since timestamptz not null,
+    lease_worker uuid,
+    lease_until timestamptz,
+    epoch bigint not null default 0,
+    next_check_at timestamptz not null default now(),
+    failures integer not null default 0,
+    last_error text,
+    created_at timestamptz not null default now(),
+    constraint mailbox_watches_pkey primary key (tenant_id, connection_id),
+    constraint mailbox_watches_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
+        connections(tenant_id, id),
+    constraint mailbox_watches_failures_check check (failures >= 0)
+);
+create index mailbox_watches_due on mailbox_watches (next_check_at);
+
+-- Which folders are watched, and how far each was read.
+create table watched_folders (
+    tenant_id uuid not null,
+    connection_id uuid not null,
+    folder text not null,
+    uid_validity bigint,
+    last_uid bigint not null default 0,
+    checked_at timestamptz,
+    last_email_at timestamptz,
+    emails bigint not null default 0,
+    skipped bigint not null default 0,
+    broken_uid bigint,
+    broken_tries integer,
+    last_error text,
+    created_at timestamptz not null default now(),
+    constraint watched_folders_pkey primary key (tenant_id, connection_id, folder),
+    constraint watched_folders_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
+        mailbox_watches(tenant_id, connection_id) on delete cascade,
+    constraint watched_folders_broken_check check ((broken_uid is null) = (broken_tries is null)),
+    constraint watched_folders_broken_tries_check check (broken_tries > 0),
+    constraint watched_folders_broken_uid_check check (broken_uid > 0),
+    constraint watched_folders_last_uid_check check (last_uid >= 0),
+    constraint watched_folders_uid_validity_check check (uid_validity >= 0)
+);
+
+-- What was read from a mailbox, by content. UIDs lose their meaning when a server changes UIDVALIDITY; by its content an
+-- email that is read again gets no second job.
+create table fetched_emails (
+    tenant_id uuid not null,
+    connection_id uuid not null,
+    content_hash bytea not null,
+    message_id uuid not null,
+    fetched_at timestamptz not null default now(),
+    constraint fetched_emails_pkey primary key (tenant_id, connection_id, content_hash),
+    constraint fetched_emails_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
+        connections(tenant_id, id),
+    constraint fetched_emails_content_hash_check check (octet_length(content_hash) = 32)
+);
+create index fetched_emails_fetched_at on fetched_emails (fetched_at);
+
+-- Backfills of older email: how far their jobs have come.
+create table backfills (
+    tenant_id uuid not null,
+    job_id uuid not null,
+    uid_validity bigint not null,
+    last_uid bigint not null,
+    emails bigint not null,
+    enqueued bigint not null,
+    skipped bigint not null,
+    constraint backfills_pkey primary key (tenant_id, job_id),
+    constraint backfills_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint backfills_last_uid_check check (last_uid >= 0),
+    constraint backfills_uid_validity_check check (uid_validity >= 0)
+);
 
 create table messages (
     tenant_id uuid not null,
@@ -1158,6 +1486,21 @@ create table own_messages (
         id)
 );
 create index own_messages_message on own_messages (tenant_id, message_id);
+
+-- Which emails refer to which, of users and of everybody else. Kept for all emails, because the Sent folder may be read
+-- after the answer to what is in it.
+create table thread_answers (
+    tenant_id uuid not null,
+    refers_to text not null,
+    message_id uuid not null,
+    sent_at timestamptz not null,
+    constraint thread_answers_pkey primary key (tenant_id, refers_to, message_id),
+    constraint thread_answers_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
+        messages(tenant_id, id) on delete cascade
+);
+create index thread_answers_message on thread_answers (tenant_id, message_id);
+
+-- 0005_triage_and_approvals
 
 create table rule_sets (
     tenant_id uuid not null,
@@ -1191,12 +1534,12 @@ create table triage_results (
     rules_applied text[] not null,
     injection_suspected boolean not null,
     degraded boolean not null,
-    thread_status text not null,
-    created_at timestamptz not null default now(),
     outage boolean not null default false,
+    thread_status text not null,
+    owner_id uuid,
     sender text,
     subject text,
-    owner_id uuid,
+    created_at timestamptz not null default now(),
     constraint triage_results_pkey primary key (tenant_id, job_id),
     constraint triage_results_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
         messages(tenant_id, id),
@@ -1218,64 +1561,10 @@ create index triage_results_message on triage_results (tenant_id, message_id);
 create unique index triage_results_once_key on triage_results (tenant_id, content_hash, ruleset_version, mode) where
     ((not forced) and (not outage));
 
--- One row per model call, without prompt or completion.
-create table llm_calls (
-    tenant_id uuid not null,
-    id uuid not null,
-    job_id uuid not null,
-    attempt integer not null,
-    step text not null,
-    provider text not null,
-    model text not null,
-    prompt_version text not null,
-    prompt_sha256 bytea not null,
-    prompt_bytes integer not null,
-    response_bytes integer not null,
-    input_tokens bigint not null,
-    output_tokens bigint not null,
-    cached_tokens bigint not null,
-    tries integer not null,
-    duration_ms bigint not null,
-    outcome text not null,
-    created_at timestamptz not null default now(),
-    kind text not null default '',
-    billing text not null default 'settled',
-    reserved_tokens bigint not null default 0,
-    reserved_micros bigint,
-    cost_micros bigint,
-    api_key_id uuid,
-    tier text not null default 'standard',
-    constraint llm_calls_pkey primary key (tenant_id, id),
-    constraint llm_calls_billing_check check (billing in ('reserved', 'settled', 'possibly_billed')),
-    constraint llm_calls_cost_micros_check check (cost_micros >= 0),
-    constraint llm_calls_prompt_sha256_check check (octet_length(prompt_sha256) = 32),
-    constraint llm_calls_reserved_micros_check check (reserved_micros >= 0),
-    constraint llm_calls_reserved_tokens_check check (reserved_tokens >= 0),
-    constraint llm_calls_tier_check check (tier in ('standard', 'flex', 'batch', 'cache'))
-);
-create index llm_calls_age on llm_calls using brin (created_at) with (pages_per_range='32', autosummarize='true');
-create index llm_calls_created_at on llm_calls (tenant_id, created_at);
-create index llm_calls_job on llm_calls (tenant_id, job_id);
-create index llm_calls_reserved on llm_calls (created_at) where (billing = 'reserved');
-
--- Completions, kept until their job ends: a crash after the answer must not pay for it twice.
-create table llm_checkpoints (
-    tenant_id uuid not null,
-    job_id uuid not null,
-    step text not null,
-    request_hash bytea not null,
-    completion jsonb not null,
-    created_at timestamptz not null default now(),
-    constraint llm_checkpoints_pkey primary key (tenant_id, job_id, step, request_hash),
-    constraint llm_checkpoints_request_hash_check check (octet_length(request_hash) = 32)
-);
-create index llm_checkpoints_created_at on llm_checkpoints (created_at);
-
--- 0005_approvals_and_effects
-
 create table approvals (
     tenant_id uuid not null,
     id uuid not null,
+    owner_id uuid,
     kind text not null,
     title text not null,
     summary text not null,
@@ -1289,6 +1578,9 @@ create table approvals (
     rationale text,
     confidence real not null,
     job_id uuid not null,
+    requested_by uuid,
+    key_creator uuid,
+    edited_by uuid,
     decided_by uuid,
     decided_at timestamptz,
     expires_at timestamptz not null,
@@ -1297,10 +1589,6 @@ create table approvals (
     failure_code text,
     failure_message text,
     created_at timestamptz not null default now(),
-    requested_by uuid,
-    edited_by uuid,
-    key_creator uuid,
-    owner_id uuid,
     constraint approvals_pkey primary key (tenant_id, id),
     constraint approvals_tenant_id_fkey foreign key (tenant_id) references tenants(id),
     constraint approvals_confidence_check check ((confidence >= (0)::float8) and (confidence <= (1)::float8)),
@@ -1347,82 +1635,36 @@ create table proposed_actions (
 );
 create index proposed_actions_message on proposed_actions (tenant_id, message_id);
 
--- Users' accounts at mail servers, calendars and webhooks. Their secrets are sealed with keys that only we hold.
-create table connections (
+-- What people corrected: proposals that they rejected or changed, drafts that they revised or discarded. The next prompts
+-- for the same person show a few of them as examples.
+create table judgement_corrections (
     tenant_id uuid not null,
-    id uuid not null,
+    approval_id uuid not null,
     user_id uuid not null,
-    provider text not null,
-    address text not null,
-    display_name text,
-    settings jsonb not null,
-    secret bytea not null,
-    key_id text not null,
-    status text not null default 'active',
-    last_error text,
-    sends_per_hour integer not null default 60,
-    max_recipients integer not null default 20,
-    version integer not null default 1,
+    kind text not null,
+    action_type text not null,
+    sender text,
+    subject text,
+    proposed text not null,
+    chosen text,
     created_at timestamptz not null default now(),
-    updated_at timestamptz not null default now(),
-    constraint connections_pkey primary key (tenant_id, id),
-    constraint connections_tenant_id_fkey foreign key (tenant_id) references tenants(id),
-    constraint connections_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
-    constraint connections_max_recipients_check check ((max_recipients >= 1) and (max_recipients <= 1000)),
-    constraint connections_provider_check check (provider in ('imap_smtp', 'caldav', 'webhook')),
-    constraint connections_sends_per_hour_check check ((sends_per_hour >= 1) and (sends_per_hour <= 10000)),
-    constraint connections_status_check check (status in ('active', 'degraded', 'reauth_required', 'revoked'))
-);
-create unique index connections_address_key on connections (tenant_id, user_id, lower(address)) where (status <>
-    'revoked');
-
--- The ledger of effects on the outside world. An intent is committed before the first try, so that after a crash it is
--- known what may have happened. A dry run leaves no row.
-create table effects (
-    tenant_id uuid not null,
-    id uuid not null,
-    effect_key bytea not null,
-    payload_hash bytea,
-    type text not null,
-    connection_id uuid,
-    approval_id uuid,
-    message_id uuid,
-    rendered bytea,
-    rfc_message_id text,
-    status text not null default 'intent',
-    job_id uuid not null,
-    attempt integer not null,
-    last_tried_at timestamptz,
-    receipt jsonb,
-    before_image jsonb,
-    error_code text,
-    request_id text,
-    created_at timestamptz not null default now(),
-    updated_at timestamptz not null default now(),
-    server_message_id text,
-    constraint effects_pkey primary key (tenant_id, id),
-    constraint effects_key unique (tenant_id, effect_key),
-    constraint effects_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references approvals(tenant_id,
+    constraint judgement_corrections_pkey primary key (tenant_id, approval_id),
+    constraint judgement_corrections_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references
+        approvals(tenant_id, id),
+    constraint judgement_corrections_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id,
         id),
-    constraint effects_tenant_id_fkey foreign key (tenant_id) references tenants(id),
-    constraint effects_effect_key_check check (octet_length(effect_key) = 32),
-    constraint effects_payload_hash_check check (octet_length(payload_hash) = 32),
-    constraint effects_status_check check (status in ('intent', 'in_flight', 'succeeded', 'bounced', 'failed_permanent',
-        'retryable', 'unknown', 'reconciling', 'needs_human', 'compensating', 'compensated', 'compensation_failed'))
+    constraint judgement_corrections_chosen_check check (char_length(chosen) <= 500),
+    constraint judgement_corrections_kind_check check (kind in ('rejected', 'changed', 'revised', 'discarded')),
+    constraint judgement_corrections_proposed_check check (char_length(proposed) <= 300),
+    constraint judgement_corrections_sender_check check (char_length(sender) <= 320),
+    constraint judgement_corrections_subject_check check (char_length(subject) <= 200)
 );
-create index effects_approval on effects (tenant_id, approval_id) where (approval_id is not null);
-create index effects_message on effects (tenant_id, message_id) where (message_id is not null);
-create index effects_open on effects (updated_at) where (status in ('intent', 'in_flight'));
-create index effects_rendered on effects (tenant_id, created_at) where (rendered is not null);
-create index effects_replies on effects (tenant_id, message_id) where ((type = 'reply') and (rfc_message_id is not
-    null));
-create index effects_rfc_message_id on effects (tenant_id, rfc_message_id) where (rfc_message_id is not null);
-create index effects_sends on effects (tenant_id, connection_id, last_tried_at) where (connection_id is not null);
-create index effects_server_message_id on effects (tenant_id, server_message_id) where (server_message_id is not null);
-create index effects_unknown on effects (updated_at) where (status in ('unknown', 'reconciling', 'needs_human'));
+create index judgement_corrections_created_at on judgement_corrections (created_at);
+create index judgement_corrections_user on judgement_corrections (tenant_id, user_id, created_at);
 
--- 0006_drafts
+-- 0006_drafts_and_effects
 
+-- A draft; each of its versions holds everything that is sent.
 create table drafts (
     tenant_id uuid not null,
     id uuid not null,
@@ -1433,9 +1675,9 @@ create table drafts (
     status text not null default 'ready',
     version integer not null,
     approval_id uuid not null,
+    follow_up_days smallint,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    follow_up_days smallint,
     constraint drafts_pkey primary key (tenant_id, id),
     constraint drafts_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references approvals(tenant_id,
         id),
@@ -1495,6 +1737,51 @@ alter table draft_versions enable always trigger draft_versions_append_only;
 create trigger draft_versions_no_truncate before truncate on draft_versions for each statement execute function
     refuse_change();
 alter table draft_versions enable always trigger draft_versions_no_truncate;
+
+-- The ledger of effects on the outside world. An intent is committed before the first try, so that after a crash it is
+-- known what may have happened. A dry run leaves no row.
+create table effects (
+    tenant_id uuid not null,
+    id uuid not null,
+    effect_key bytea not null,
+    payload_hash bytea,
+    type text not null,
+    connection_id uuid,
+    approval_id uuid,
+    message_id uuid,
+    rendered bytea,
+    rfc_message_id text,
+    server_message_id text,
+    status text not null default 'intent',
+    job_id uuid not null,
+    attempt integer not null,
+    last_tried_at timestamptz,
+    receipt jsonb,
+    before_image jsonb,
+    error_code text,
+    request_id text,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint effects_pkey primary key (tenant_id, id),
+    constraint effects_key unique (tenant_id, effect_key),
+    constraint effects_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references approvals(tenant_id,
+        id),
+    constraint effects_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint effects_effect_key_check check (octet_length(effect_key) = 32),
+    constraint effects_payload_hash_check check (octet_length(payload_hash) = 32),
+    constraint effects_status_check check (status in ('intent', 'in_flight', 'succeeded', 'bounced', 'failed_permanent',
+        'retryable', 'unknown', 'reconciling', 'needs_human', 'compensating', 'compensated', 'compensation_failed'))
+);
+create index effects_approval on effects (tenant_id, approval_id) where (approval_id is not null);
+create index effects_message on effects (tenant_id, message_id) where (message_id is not null);
+create index effects_open on effects (updated_at) where (status in ('intent', 'in_flight'));
+create index effects_rendered on effects (tenant_id, created_at) where (rendered is not null);
+create index effects_replies on effects (tenant_id, message_id) where ((type = 'reply') and (rfc_message_id is not
+    null));
+create index effects_rfc_message_id on effects (tenant_id, rfc_message_id) where (rfc_message_id is not null);
+create index effects_sends on effects (tenant_id, connection_id, last_tried_at) where (connection_id is not null);
+create index effects_server_message_id on effects (tenant_id, server_message_id) where (server_message_id is not null);
+create index effects_unknown on effects (updated_at) where (status in ('unknown', 'reconciling', 'needs_human'));
 
 -- 0007_inbox_and_records
 
@@ -1625,6 +1912,71 @@ create index inbox_items_message on inbox_items (tenant_id, message_id) where (m
 create index inbox_items_open on inbox_items (tenant_id, owner_id) where (state in ('open', 'deferred'));
 create unique index inbox_items_source_key on inbox_items (tenant_id, owner_id, source, dedupe_key) nulls not distinct;
 
+-- Emails of users that wait for an answer. A row is deleted with its email, because its title is the email's.
+create table follow_ups (
+    tenant_id uuid not null,
+    id uuid not null,
+    user_id uuid not null,
+    message_id uuid not null,
+    rfc_message_id text not null,
+    thread text[] not null default '{}',
+    title text not null,
+    reminder text not null,
+    status text not null default 'waiting',
+    sent_at timestamptz not null,
+    due_at timestamptz not null,
+    item_id uuid,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint follow_ups_pkey primary key (tenant_id, id),
+    constraint follow_ups_email unique (tenant_id, rfc_message_id),
+    constraint follow_ups_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint follow_ups_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references messages(tenant_id,
+        id) on delete cascade,
+    constraint follow_ups_reminder_check check (reminder in ('item', 'draft')),
+    constraint follow_ups_status_check check (status in ('waiting', 'reminded', 'answered', 'continued', 'cancelled')),
+    constraint follow_ups_title_check check ((char_length(title) >= 1) and (char_length(title) <= 200))
+);
+create index follow_ups_due on follow_ups (due_at) where (status = 'waiting');
+create index follow_ups_message on follow_ups (tenant_id, message_id);
+create index follow_ups_thread on follow_ups using gin (thread) where (status in ('waiting', 'reminded'));
+
+-- One digest a user and day, however many workers build it.
+create table digests (
+    tenant_id uuid not null,
+    id uuid not null,
+    user_id uuid not null,
+    day date not null,
+    item_id uuid,
+    created_at timestamptz not null default now(),
+    constraint digests_pkey primary key (tenant_id, id),
+    constraint digests_day unique (tenant_id, user_id, day),
+    constraint digests_tenant_id_fkey foreign key (tenant_id) references tenants(id)
+);
+create index digests_created_at on digests (tenant_id, created_at);
+
+-- Emails that were put off until the next digest.
+create table digest_entries (
+    tenant_id uuid not null,
+    id uuid not null,
+    user_id uuid not null,
+    message_id uuid not null,
+    title text not null,
+    note text,
+    digest_id uuid,
+    created_at timestamptz not null default now(),
+    constraint digest_entries_pkey primary key (tenant_id, id),
+    constraint digest_entries_tenant_id_digest_id_fkey foreign key (tenant_id, digest_id) references digests(tenant_id,
+        id),
+    constraint digest_entries_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
+        messages(tenant_id, id) on delete cascade,
+    constraint digest_entries_note_check check (char_length(note) <= 300),
+    constraint digest_entries_title_check check ((char_length(title) >= 1) and (char_length(title) <= 200))
+);
+create index digest_entries_digest on digest_entries (tenant_id, digest_id) where (digest_id is not null);
+create index digest_entries_message on digest_entries (tenant_id, message_id);
+create unique index digest_entries_next on digest_entries (tenant_id, user_id, message_id) where (digest_id is null);
+
 -- 0008_blocks_and_memory
 
 create table blocks (
@@ -1718,6 +2070,72 @@ create unique index memory_items_live_key on memory_items (tenant_id, user_id, l
 
 -- 0009_llm
 
+-- One row per request to a model, without prompt or completion. It is written before the request is sent, under the id
+-- that the provider sees as x-client-request-id.
+create table llm_calls (
+    tenant_id uuid not null,
+    id uuid not null,
+    job_id uuid not null,
+    attempt integer not null,
+    kind text not null,
+    api_key_id uuid,
+    step text not null,
+    provider text not null,
+    model text not null,
+    tier text not null default 'standard',
+    prompt_version text not null,
+    prompt_sha256 bytea not null,
+    prompt_bytes integer not null,
+    response_bytes integer not null,
+    input_tokens bigint not null,
+    output_tokens bigint not null,
+    cached_tokens bigint not null,
+    billing text not null,
+    reserved_tokens bigint not null,
+    reserved_micros bigint,
+    cost_micros bigint,
+    tries integer not null,
+    duration_ms bigint not null,
+    outcome text not null,
+    created_at timestamptz not null default now(),
+    constraint llm_calls_pkey primary key (tenant_id, id),
+    constraint llm_calls_billing_check check (billing in ('reserved', 'settled', 'possibly_billed')),
+    constraint llm_calls_cost_micros_check check (cost_micros >= 0),
+    constraint llm_calls_prompt_sha256_check check (octet_length(prompt_sha256) = 32),
+    constraint llm_calls_reserved_micros_check check (reserved_micros >= 0),
+    constraint llm_calls_reserved_tokens_check check (reserved_tokens >= 0),
+    constraint llm_calls_tier_check check (tier in ('standard', 'flex', 'batch', 'cache'))
+);
+create index llm_calls_age on llm_calls using brin (created_at) with (pages_per_range='32', autosummarize='true');
+create index llm_calls_created_at on llm_calls (tenant_id, created_at);
+create index llm_calls_job on llm_calls (tenant_id, job_id);
+create index llm_calls_reserved on llm_calls (created_at) where (billing = 'reserved');
+
+-- Completions, kept until their job ends: a crash after the answer must not pay for it twice.
+create table llm_checkpoints (
+    tenant_id uuid not null,
+    job_id uuid not null,
+    step text not null,
+    request_hash bytea not null,
+    completion jsonb not null,
+    created_at timestamptz not null default now(),
+    constraint llm_checkpoints_pkey primary key (tenant_id, job_id, step, request_hash),
+    constraint llm_checkpoints_request_hash_check check (octet_length(request_hash) = 32)
+);
+create index llm_checkpoints_created_at on llm_checkpoints (created_at);
+
+-- Answers of models that are used again for the same question of the same tenant.
+create table llm_answers (
+    tenant_id uuid not null,
+    question_hash bytea not null,
+    completion jsonb not null,
+    created_at timestamptz not null default now(),
+    constraint llm_answers_pkey primary key (tenant_id, question_hash),
+    constraint llm_answers_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint llm_answers_question_hash_check check (octet_length(question_hash) = 32)
+);
+create index llm_answers_created_at on llm_answers (created_at);
+
 -- A lane is a provider with a model. While it has a reason, it is open (in the words of circuit breakers): nobody asks
 -- before `until`, and then one request at a time probes it.
 create table llm_lanes (
@@ -1737,263 +2155,8 @@ create table llm_lanes (
     constraint llm_lanes_failures_check check (failures >= 0)
 );
 
--- What a tenant may use, in all its jobs or in those of one kind, in a day or a month of UTC. `reserved` is in flight.
-create table llm_budgets (
-    tenant_id uuid not null,
-    kind text not null,
-    period text not null,
-    max_tokens bigint,
-    max_micros bigint,
-    period_start date not null,
-    spent_tokens bigint not null default 0,
-    spent_micros bigint not null default 0,
-    reserved_tokens bigint not null default 0,
-    reserved_micros bigint not null default 0,
-    api_key_id uuid,
-    constraint llm_budgets_api_key_id_fkey foreign key (tenant_id, api_key_id) references api_keys(tenant_id, id) on
-        delete cascade,
-    constraint llm_budgets_tenant_id_fkey foreign key (tenant_id) references tenants(id),
-    constraint llm_budgets_check check ((max_tokens is not null) or (max_micros is not null)),
-    constraint llm_budgets_kind_check check ((length(kind) >= 1) and (length(kind) <= 100)),
-    constraint llm_budgets_max_micros_check check (max_micros >= 0),
-    constraint llm_budgets_max_tokens_check check (max_tokens >= 0),
-    constraint llm_budgets_period_check check (period in ('day', 'month')),
-    constraint llm_budgets_reserved_micros_check check (reserved_micros >= 0),
-    constraint llm_budgets_reserved_tokens_check check (reserved_tokens >= 0),
-    constraint llm_budgets_spent_micros_check check (spent_micros >= 0),
-    constraint llm_budgets_spent_tokens_check check (spent_tokens >= 0)
-) with (
-    fillfactor = 70
-);
-create unique index llm_budgets_key on llm_budgets (tenant_id, api_key_id, kind, period) nulls not distinct;
-
--- 0010_steady
-
--- The oldest binaries that can use this schema, by the newest migration that they know. A release that only adds (expands)
--- leaves the number; one that drops or narrows (contracts) raises it to the first migration whose binaries can do without
--- what is gone. Processes of a former release stay ready until then.
-create table schema_compatibility (
-    only_row boolean not null default true,
-    oldest_known_migration bigint not null,
-    constraint schema_compatibility_pkey primary key (only_row),
-    constraint schema_compatibility_only_row_check check (only_row)
-);
-
--- 0011_api_keys
-
--- What programs authenticate with. A key is an identity of its own: it outlives its creator's session and account.
-create table api_keys (
-    tenant_id uuid not null,
-    id uuid not null,
-    name text not null,
-    scopes text[] not null,
-    address_ranges cidr[],
-    created_by uuid,
-    created_at timestamptz not null default now(),
-    expires_at timestamptz,
-    revoked_at timestamptz,
-    last_used_at timestamptz,
-    audit_read_at timestamptz,
-    constraint api_keys_pkey primary key (tenant_id, id),
-    constraint api_keys_id_key unique (id),
-    constraint api_keys_tenant_id_fkey foreign key (tenant_id) references tenants(id),
-    constraint api_keys_address_ranges_check check ((cardinality(address_ranges) >= 1) and (cardinality(address_ranges)
-        <= 20)),
-    constraint api_keys_name_check check ((length(name) >= 1) and (length(name) <= 100)),
-    constraint api_keys_scopes_known check ((cardinality(scopes) > 0) and (scopes <@ array['jobs:read', 'jobs:write',
-        'rules:read', 'rules:write', 'approvals:read', 'approvals:read_all', 'records:read', 'records:write',
-        'history:read', 'audit:read']))
-) with (
-    fillfactor = 80
-);
-create index api_keys_live on api_keys (tenant_id, created_at) where (revoked_at is null);
-
--- The tokens of a key: the newest, and those that were rotated away and are valid for a while.
-create table api_key_tokens (
-    token_hash bytea not null,
-    tenant_id uuid not null,
-    api_key_id uuid not null,
-    last4 text not null,
-    issued_at timestamptz not null default now(),
-    valid_until timestamptz,
-    constraint api_key_tokens_pkey primary key (token_hash),
-    constraint api_key_tokens_tenant_id_api_key_id_fkey foreign key (tenant_id, api_key_id) references
-        api_keys(tenant_id, id) on delete cascade,
-    constraint api_key_tokens_last4_check check (length(last4) = 4),
-    constraint api_key_tokens_token_hash_check check (octet_length(token_hash) = 32)
-);
-create unique index api_key_tokens_newest on api_key_tokens (tenant_id, api_key_id) where (valid_until is null);
-
--- One-time links with which a user sets a new password. Created by an owner or an admin; we send no email of our own.
-create table password_resets (
-    tenant_id uuid not null,
-    user_id uuid not null,
-    token_hash bytea not null,
-    created_by uuid,
-    created_at timestamptz not null default now(),
-    expires_at timestamptz not null,
-    constraint password_resets_pkey primary key (tenant_id, user_id),
-    constraint password_resets_token_hash_key unique (token_hash),
-    constraint password_resets_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
-    constraint password_resets_token_hash_check check (octet_length(token_hash) = 32)
-);
-
--- Who may decide another user's drafts.
-create table delegations (
-    tenant_id uuid not null,
-    user_id uuid not null,
-    delegate_id uuid not null,
-    created_at timestamptz not null default now(),
-    constraint delegations_pkey primary key (tenant_id, user_id, delegate_id),
-    constraint delegations_tenant_id_delegate_id_fkey foreign key (tenant_id, delegate_id) references users(tenant_id,
-        id),
-    constraint delegations_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id),
-    constraint delegations_check check (user_id <> delegate_id)
-);
-create index delegations_delegate on delegations (tenant_id, delegate_id);
-
--- Seals over the audit log: each covers the entries of a tenant between its predecessor's last and its own last.
-create table audit_seals (
-    tenant_id uuid not null,
-    position bigint not null,
-    last_xid xid8 not null,
-    last_seq bigint not null,
-    entries integer not null,
-    root bytea not null,
-    hash bytea not null,
-    number bigint not null,
-    chain bytea not null,
-    sealed_at timestamptz not null default now(),
-    constraint audit_seals_pkey primary key (tenant_id, "position"),
-    constraint audit_seals_number_key unique (number),
-    constraint audit_seals_chain_check check (octet_length(chain) = 32),
-    constraint audit_seals_entries_check check (entries > 0),
-    constraint audit_seals_hash_check check (octet_length(hash) = 32),
-    constraint audit_seals_number_check check (number > 0),
-    constraint audit_seals_position_check check ("position" > 0),
-    constraint audit_seals_root_check check (octet_length(root) = 32)
-);
-create trigger audit_seals_append_only before delete or update on audit_seals for each row execute function
-    refuse_change();
-alter table audit_seals enable always trigger audit_seals_append_only;
-create trigger audit_seals_no_truncate before truncate on audit_seals for each statement execute function
-    refuse_change();
-alter table audit_seals enable always trigger audit_seals_no_truncate;
-
--- 0012_mailbox
-
--- One row per watched connection. One worker at a time holds its lease, so that a mail server sees one session of ours per
--- account and no email is read twice at the same time.
-create table mailbox_watches (
-    tenant_id uuid not null,
-    connection_id uuid not null,
-    since timestamptz not null,
-    lease_worker uuid,
-    lease_until timestamptz,
-    epoch bigint not null default 0,
-    next_check_at timestamptz not null default now(),
-    failures integer not null default 0,
-    last_error text,
-    created_at timestamptz not null default now(),
-    constraint mailbox_watches_pkey primary key (tenant_id, connection_id),
-    constraint mailbox_watches_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
-        connections(tenant_id, id),
-    constraint mailbox_watches_failures_check check (failures >= 0)
-);
-create index mailbox_watches_due on mailbox_watches (next_check_at);
-
-create table watched_folders (
-    tenant_id uuid not null,
-    connection_id uuid not null,
-    folder text not null,
-    uid_validity bigint,
-    last_uid bigint not null default 0,
-    highest_modseq bigint,
-    checked_at timestamptz,
-    last_email_at timestamptz,
-    emails bigint not null default 0,
-    skipped bigint not null default 0,
-    last_error text,
-    created_at timestamptz not null default now(),
-    broken_uid bigint,
-    broken_tries integer,
-    constraint watched_folders_pkey primary key (tenant_id, connection_id, folder),
-    constraint watched_folders_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
-        mailbox_watches(tenant_id, connection_id) on delete cascade,
-    constraint watched_folders_broken_check check ((broken_uid is null) = (broken_tries is null)),
-    constraint watched_folders_broken_tries_check check (broken_tries > 0),
-    constraint watched_folders_broken_uid_check check (broken_uid > 0),
-    constraint watched_folders_last_uid_check check (last_uid >= 0),
-    constraint watched_folders_uid_validity_check check (uid_validity >= 0)
-);
-
--- What was read from a mailbox, by content. UIDs lose their meaning when a server changes UIDVALIDITY; by its content an
--- email that is read again gets no second job.
-create table fetched_emails (
-    tenant_id uuid not null,
-    connection_id uuid not null,
-    content_hash bytea not null,
-    message_id uuid not null,
-    fetched_at timestamptz not null default now(),
-    constraint fetched_emails_pkey primary key (tenant_id, connection_id, content_hash),
-    constraint fetched_emails_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
-        connections(tenant_id, id),
-    constraint fetched_emails_content_hash_check check (octet_length(content_hash) = 32)
-);
-create index fetched_emails_fetched_at on fetched_emails (fetched_at);
-
--- How far backfill jobs have come.
-create table backfills (
-    tenant_id uuid not null,
-    job_id uuid not null,
-    uid_validity bigint not null,
-    last_uid bigint not null,
-    emails bigint not null,
-    enqueued bigint not null,
-    skipped bigint not null,
-    constraint backfills_pkey primary key (tenant_id, job_id),
-    constraint backfills_tenant_id_fkey foreign key (tenant_id) references tenants(id),
-    constraint backfills_last_uid_check check (last_uid >= 0),
-    constraint backfills_uid_validity_check check (uid_validity >= 0)
-);
-
--- 0014_audit_batches
-
--- A worker settles plain successes by the hundred. Their entries differ in the job, its attempt, its request and its trace,
--- and a row with its index entries for each was a third of what a finished job wrote.
-create table audit_batches (
-    tenant_id uuid not null,
-    xid xid8 not null default pg_current_xact_id(),
-    seq bigint not null,
-    id uuid not null,
-    at timestamptz not null default now(),
-    worker_id uuid not null,
-    entries integer not null,
-    job_ids uuid[] not null,
-    attempts integer[] not null,
-    request_ids text[],
-    request_hashes integer[],
-    trace_ids text[],
-    constraint audit_batches_pkey primary key (tenant_id, xid, seq),
-    constraint audit_batches_check check (((entries >= 1) and (entries <= 1000)) and (cardinality(job_ids) = entries)
-        and (cardinality(attempts) = entries) and ((cardinality(request_ids) = entries) is not false) and
-        ((cardinality(trace_ids) = entries) is not false) and (not (cardinality(request_hashes) is distinct from
-        cardinality(request_ids))))
-);
-create index audit_batches_requests on audit_batches using gin (request_hashes) with (gin_pending_list_limit='256')
-    where (request_hashes is not null);
-create trigger audit_batches_append_only before delete or update on audit_batches for each row execute function
-    refuse_change();
-alter table audit_batches enable always trigger audit_batches_append_only;
-create trigger audit_batches_id before insert on audit_batches for each row when ((new.xid = pg_current_xact_id()))
-    execute function set_audit_id();
-create trigger audit_batches_no_truncate before truncate on audit_batches for each statement execute function
-    refuse_change();
-alter table audit_batches enable always trigger audit_batches_no_truncate;
-
--- 0015_rates
-
--- Read and written under its row lock by each request to a model with a rate.
+-- How often a model is asked per minute: buckets that all workers share. Read and written under its row lock by each
+-- request to a model with a rate.
 create table llm_rates (
     provider text not null,
     model text not null,
@@ -2024,183 +2187,52 @@ create table llm_rate_turns (
 );
 create index llm_rate_turns_open on llm_rate_turns (provider, model, turn_at) where (taken_at is null);
 
--- 0019_subscriptions
-
-create table subscriptions (
+-- What a tenant may use, in all its jobs or in those of one kind, in a day or a month of UTC. `reserved` is in flight.
+create table llm_budgets (
     tenant_id uuid not null,
-    connection_id uuid not null,
-    events text[] not null,
-    status text not null default 'active',
-    last_error text,
-    position_xid xid8 not null,
-    position_seq bigint not null,
-    delivery_job_id uuid,
-    delivered bigint not null default 0,
-    last_delivered_at timestamptz,
-    created_at timestamptz not null default now(),
-    updated_at timestamptz not null default now(),
-    constraint subscriptions_pkey primary key (tenant_id, connection_id),
-    constraint subscriptions_tenant_id_connection_id_fkey foreign key (tenant_id, connection_id) references
-        connections(tenant_id, id),
-    constraint subscriptions_delivered_check check (delivered >= 0),
-    constraint subscriptions_events_known check ((cardinality(events) > 0) and (events <@ array['job.succeeded',
-        'job.discarded', 'job.cancelled'])),
-    constraint subscriptions_status_check check (status in ('active', 'suspended', 'ended'))
+    api_key_id uuid,
+    kind text not null,
+    period text not null,
+    max_tokens bigint,
+    max_micros bigint,
+    period_start date not null,
+    spent_tokens bigint not null default 0,
+    spent_micros bigint not null default 0,
+    reserved_tokens bigint not null default 0,
+    reserved_micros bigint not null default 0,
+    constraint llm_budgets_api_key_id_fkey foreign key (tenant_id, api_key_id) references api_keys(tenant_id, id) on
+        delete cascade,
+    constraint llm_budgets_tenant_id_fkey foreign key (tenant_id) references tenants(id),
+    constraint llm_budgets_check check ((max_tokens is not null) or (max_micros is not null)),
+    constraint llm_budgets_kind_check check ((length(kind) >= 1) and (length(kind) <= 100)),
+    constraint llm_budgets_max_micros_check check (max_micros >= 0),
+    constraint llm_budgets_max_tokens_check check (max_tokens >= 0),
+    constraint llm_budgets_period_check check (period in ('day', 'month')),
+    constraint llm_budgets_reserved_micros_check check (reserved_micros >= 0),
+    constraint llm_budgets_reserved_tokens_check check (reserved_tokens >= 0),
+    constraint llm_budgets_spent_micros_check check (spent_micros >= 0),
+    constraint llm_budgets_spent_tokens_check check (spent_tokens >= 0)
 ) with (
     fillfactor = 70
 );
-create index subscriptions_active on subscriptions (tenant_id, connection_id) where (status = 'active');
+create unique index llm_budgets_key on llm_budgets (tenant_id, api_key_id, kind, period) nulls not distinct;
 
--- 0020_corrections
-
-create table judgement_corrections (
-    tenant_id uuid not null,
-    approval_id uuid not null,
-    user_id uuid not null,
-    kind text not null,
-    action_type text not null,
-    sender text,
-    subject text,
-    proposed text not null,
-    chosen text,
-    created_at timestamptz not null default now(),
-    constraint judgement_corrections_pkey primary key (tenant_id, approval_id),
-    constraint judgement_corrections_tenant_id_approval_id_fkey foreign key (tenant_id, approval_id) references
-        approvals(tenant_id, id),
-    constraint judgement_corrections_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id,
-        id),
-    constraint judgement_corrections_chosen_check check (char_length(chosen) <= 500),
-    constraint judgement_corrections_kind_check check (kind in ('rejected', 'changed', 'revised', 'discarded')),
-    constraint judgement_corrections_proposed_check check (char_length(proposed) <= 300),
-    constraint judgement_corrections_sender_check check (char_length(sender) <= 320),
-    constraint judgement_corrections_subject_check check (char_length(subject) <= 200)
-);
-create index judgement_corrections_created_at on judgement_corrections (created_at);
-create index judgement_corrections_user on judgement_corrections (tenant_id, user_id, created_at);
-
--- 0022_follow_ups
-
--- Which emails refer to which, of users and of everybody else. Kept for all emails, because the Sent folder may be read
--- after the answer to what is in it.
-create table thread_answers (
-    tenant_id uuid not null,
-    refers_to text not null,
-    message_id uuid not null,
-    sent_at timestamptz,
-    constraint thread_answers_pkey primary key (tenant_id, refers_to, message_id),
-    constraint thread_answers_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
-        messages(tenant_id, id) on delete cascade
-);
-create index thread_answers_message on thread_answers (tenant_id, message_id);
-
--- Emails of users that wait for an answer. A row is deleted with its email, because its title is the email's.
-create table follow_ups (
-    tenant_id uuid not null,
-    id uuid not null,
-    user_id uuid not null,
-    message_id uuid not null,
-    rfc_message_id text not null,
-    title text not null,
-    reminder text not null,
-    status text not null default 'waiting',
-    sent_at timestamptz not null,
-    due_at timestamptz not null,
-    item_id uuid,
-    created_at timestamptz not null default now(),
-    updated_at timestamptz not null default now(),
-    thread text[] not null default '{}',
-    constraint follow_ups_pkey primary key (tenant_id, id),
-    constraint follow_ups_email unique (tenant_id, rfc_message_id),
-    constraint follow_ups_tenant_id_fkey foreign key (tenant_id) references tenants(id),
-    constraint follow_ups_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references messages(tenant_id,
-        id) on delete cascade,
-    constraint follow_ups_reminder_check check (reminder in ('item', 'draft')),
-    constraint follow_ups_status_check check (status in ('waiting', 'reminded', 'answered', 'continued', 'cancelled')),
-    constraint follow_ups_title_check check ((char_length(title) >= 1) and (char_length(title) <= 200))
-);
-create index follow_ups_due on follow_ups (due_at) where (status = 'waiting');
-create index follow_ups_message on follow_ups (tenant_id, message_id);
-create index follow_ups_thread on follow_ups using gin (thread) where (status in ('waiting', 'reminded'));
-
--- One digest a user and day, however many workers build it.
-create table digests (
-    tenant_id uuid not null,
-    id uuid not null,
-    user_id uuid not null,
-    day date not null,
-    item_id uuid,
-    created_at timestamptz not null default now(),
-    constraint digests_pkey primary key (tenant_id, id),
-    constraint digests_day unique (tenant_id, user_id, day),
-    constraint digests_tenant_id_fkey foreign key (tenant_id) references tenants(id)
-);
-create index digests_created_at on digests (tenant_id, created_at);
-
--- Emails that were put off until the next digest.
-create table digest_entries (
-    tenant_id uuid not null,
-    id uuid not null,
-    user_id uuid not null,
-    message_id uuid not null,
-    title text not null,
-    note text,
-    digest_id uuid,
-    created_at timestamptz not null default now(),
-    constraint digest_entries_pkey primary key (tenant_id, id),
-    constraint digest_entries_tenant_id_digest_id_fkey foreign key (tenant_id, digest_id) references digests(tenant_id,
-        id),
-    constraint digest_entries_tenant_id_message_id_fkey foreign key (tenant_id, message_id) references
-        messages(tenant_id, id) on delete cascade,
-    constraint digest_entries_note_check check (char_length(note) <= 300),
-    constraint digest_entries_title_check check ((char_length(title) >= 1) and (char_length(title) <= 200))
-);
-create index digest_entries_digest on digest_entries (tenant_id, digest_id) where (digest_id is not null);
-create index digest_entries_message on digest_entries (tenant_id, message_id);
-create unique index digest_entries_next on digest_entries (tenant_id, user_id, message_id) where (digest_id is null);
-
--- 0024_second_factors
-
-create table second_factors (
-    tenant_id uuid not null,
-    user_id uuid not null,
-    secret bytea not null,
-    key_id text not null,
-    created_at timestamptz not null default now(),
-    confirmed_at timestamptz,
-    last_step bigint not null default 0,
-    constraint second_factors_pkey primary key (tenant_id, user_id),
-    constraint second_factors_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references users(tenant_id, id)
-);
-
--- Codes that were not used yet; using one deletes it.
-create table recovery_codes (
-    tenant_id uuid not null,
-    user_id uuid not null,
-    code_hash bytea not null,
-    constraint recovery_codes_pkey primary key (tenant_id, user_id, code_hash),
-    constraint recovery_codes_tenant_id_user_id_fkey foreign key (tenant_id, user_id) references
-        second_factors(tenant_id, user_id) on delete cascade,
-    constraint recovery_codes_code_hash_check check (octet_length(code_hash) = 32)
-);
-
--- 0025_urgency
-
--- The row is committed before the batch is made, under the name that the provider keeps where it can: a batch whose maker died
--- is looked for before it is made again.
+-- Batches at a provider: work that can wait costs less. The row is committed before the batch is made, under the name
+-- that the provider keeps where it can: a batch whose maker died is looked for before it is made again.
 create table llm_batches (
     id uuid not null,
     provider text not null,
     model text not null,
     provider_id text,
     created_at timestamptz not null default now(),
-    due_at timestamptz not null,
     made_at timestamptz,
+    due_at timestamptz not null,
     constraint llm_batches_pkey primary key (id)
 );
 create index llm_batches_due_at on llm_batches (due_at);
 
--- One request of a job. The job is parked meanwhile, without a slot. The row stays until the job ends, so that a step of a job is in
--- a batch at most once.
+-- One request of a job that waits for a batch or is in one. The job is parked meanwhile, without a slot. The row stays
+-- until the job ends, so that a step of a job is in a batch at most once.
 create table llm_batch_items (
     tenant_id uuid not null,
     job_id uuid not null,
@@ -2228,63 +2260,14 @@ create index llm_batch_items_batch on llm_batch_items (batch_id) where (batch_id
 create index llm_batch_items_ended on llm_batch_items (created_at) where (state in ('answered', 'failed'));
 create index llm_batch_items_waiting on llm_batch_items (created_at) where (state = 'waiting');
 
--- 0026_answers
+-- 0011_schema_compatibility
 
-create table llm_answers (
-    tenant_id uuid not null,
-    question_hash bytea not null,
-    completion jsonb not null,
-    created_at timestamptz not null default now(),
-    constraint llm_answers_pkey primary key (tenant_id, question_hash),
-    constraint llm_answers_tenant_id_fkey foreign key (tenant_id) references tenants(id),
-    constraint llm_answers_question_hash_check check (octet_length(question_hash) = 32)
+-- The oldest binaries that can use this schema, by the newest migration that they know. A release that only adds (expands)
+-- leaves the number; one that drops or narrows (contracts) raises it to the first migration whose binaries can do without
+-- what is gone. Processes of a former release stay ready until then.
+create table schema_compatibility (
+    only_row boolean not null default true,
+    oldest_known_migration bigint not null,
+    constraint schema_compatibility_pkey primary key (only_row),
+    constraint schema_compatibility_only_row_check check (only_row)
 );
-create index llm_answers_created_at on llm_answers (created_at);
-
--- 0027_identity_providers
-
-create table identity_providers (
-    tenant_id uuid not null,
-    issuer text not null,
-    audience text not null,
-    jwks_url text,
-    keys jsonb,
-    fetched_at timestamptz,
-    asked_at timestamptz,
-    wanted_at timestamptz,
-    last_error text,
-    created_at timestamptz not null default now(),
-    constraint identity_providers_pkey primary key (tenant_id),
-    constraint identity_providers_tenant_id_fkey foreign key (tenant_id) references tenants(id),
-    constraint identity_providers_audience_check check ((length(audience) >= 1) and (length(audience) <= 500)),
-    constraint identity_providers_check check ((jwks_url is not null) or (keys is not null)),
-    constraint identity_providers_issuer_check check ((length(issuer) >= 1) and (length(issuer) <= 500)),
-    constraint identity_providers_jwks_url_check check ((length(jwks_url) >= 1) and (length(jwks_url) <= 500))
-);
-
--- Tokens that have opened a session: each does so once. Maintenance deletes those that have expired.
-create table exchanged_tokens (
-    tenant_id uuid not null,
-    token_hash bytea not null,
-    expires_at timestamptz not null,
-    constraint exchanged_tokens_pkey primary key (tenant_id, token_hash),
-    constraint exchanged_tokens_tenant_id_fkey foreign key (tenant_id) references tenants(id),
-    constraint exchanged_tokens_token_hash_check check (octet_length(token_hash) = 32)
-);
-create index exchanged_tokens_expires_at on exchanged_tokens (expires_at);
-
--- 0036_readers
-
--- The ids that clients gave their requests may hold anybody's words, and audit entries stay for good: they name a request by our
--- id, and the client's stands here until its user or tenant is erased. No seal covers it. A request that writes entries in
--- several statements has a row for each, so that none of its transactions waits for another.
-create table client_request_ids (
-    tenant_id uuid not null,
-    request_id text not null,
-    id uuid not null default gen_random_uuid(),
-    client_request_id text not null,
-    actor_id uuid,
-    constraint client_request_ids_pkey primary key (tenant_id, request_id, id)
-);
-create index client_request_ids_actor on client_request_ids (tenant_id, actor_id) where (actor_id is not null);
-create index client_request_ids_name on client_request_ids (tenant_id, client_request_id);

@@ -461,15 +461,20 @@ async fn queue_needs_no_table_but_those_of_its_own_schema() {
 }
 
 #[tokio::test]
-async fn functions_of_the_queue_s_own_schema_are_those_of_the_migrations() {
-    const FUNCTIONS: &str = "select jsonb_object_agg(proname, prosrc) from pg_proc
-        where pronamespace = 'public'::regnamespace
-            and proname in ('start_jobs', 'claim_jobs', 'claim_jobs_after', 'finish_succeeded', 'settle_succeeded')";
+async fn tables_and_functions_of_the_queue_s_own_schema_are_those_of_the_migrations() {
+    const SCHEMA: &str = "select jsonb_object_agg(name, definition) from (
+        select table_name, jsonb_object_agg(column_name, concat_ws(' ', data_type, is_nullable, column_default))
+        from information_schema.columns where table_schema = 'public' group by table_name
+        union all
+        select proname, to_jsonb(prosrc) from pg_proc where pronamespace = 'public'::regnamespace) made (name, definition)";
     let (alone, migrated) = (TestDb::unmigrated().await, TestDb::new().await);
     queue::schema::create(alone.pool()).await.unwrap();
     // A second start finds everything.
     queue::schema::create(alone.pool()).await.unwrap();
-    let own: Value = alone.one(FUNCTIONS).await;
-    assert_eq!(own.as_object().unwrap().len(), 5);
-    assert_eq!(own, migrated.one::<Value>(FUNCTIONS).await);
+    let (own, all): (Value, Value) = (alone.one(SCHEMA).await, migrated.one(SCHEMA).await);
+    let own = own.as_object().unwrap();
+    assert!(own.contains_key("jobs") && own.contains_key("settle_succeeded"));
+    for (name, definition) in own {
+        assert_eq!(definition, &all[name], "{name}");
+    }
 }

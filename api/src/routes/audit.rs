@@ -133,7 +133,7 @@ async fn list(
     }
     record_reading(&app.pool, &session, &context.request_id).await?;
     let mut conn = app.pool.acquire().await?;
-    let (mut entries, by_id) = match &filter.request_id {
+    let (entries, by_id) = match &filter.request_id {
         Some(request_id) => {
             let after = page.after.map(AuditEntryId);
             let found = audit::by_request_id(&mut conn, tenant, request_id, after, rows).await?;
@@ -144,8 +144,8 @@ async fn list(
             (audit::list(&mut conn, tenant, after, rows).await?, false)
         }
     };
-    audit::client_ids::add_to(&mut conn, tenant, &mut entries).await?;
-    let place = |entry: &AuditEntry| {
+    let entries = audit::client_ids::pair(&mut conn, tenant, entries).await?;
+    let place = |(entry, _): &(AuditEntry, Option<String>)| {
         if by_id {
             entry.id.0
         } else {
@@ -160,8 +160,8 @@ async fn list(
     }))
 }
 
-impl From<AuditEntry> for AuditEntryView {
-    fn from(entry: AuditEntry) -> Self {
+impl From<(AuditEntry, Option<String>)> for AuditEntryView {
+    fn from((entry, client_request_id): (AuditEntry, Option<String>)) -> Self {
         Self {
             id: entry.id,
             at: entry.at,
@@ -172,7 +172,7 @@ impl From<AuditEntry> for AuditEntryView {
             resource_kind: Recorded::read(entry.resource_kind, ResourceKind::parse),
             resource_id: entry.resource_id,
             request_id: entry.request_id,
-            client_request_id: entry.client_request_id,
+            client_request_id,
             trace_id: entry.trace_id,
             job_id: entry.job_id,
             attempt: entry.attempt,

@@ -29,8 +29,6 @@ pub struct AuditEntry {
     pub resource_kind: String,
     pub resource_id: String,
     pub request_id: Option<String>,
-    /// The id that the client gave that request: stored here only by a former release, else added by [`client_ids::add_to`].
-    pub client_request_id: Option<String>,
     pub trace_id: Option<String>,
     pub job_id: Option<Uuid>,
     pub attempt: Option<i32>,
@@ -193,7 +191,7 @@ pub async fn list_until(
         select id as "id!: AuditEntryId", at as "at!", actor_kind as "actor_kind!", actor_id, session_id, action as "action!",
             resource_kind as "resource_kind!", coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id,
             job_id, attempt, outcome as "outcome!", dry_run as "dry_run!", error_code, detail as "detail!",
-            client_request_id, xid::text::bigint as "xid!", seq as "seq!"
+            xid::text::bigint as "xid!", seq as "seq!"
         from (
             (select * from audit_entries
              where tenant_id = $1 and (xid, seq) > ($2::bigint::text::xid8, $3::bigint)
@@ -330,7 +328,7 @@ pub async fn by_request_id(
         select id as "id!: AuditEntryId", at as "at!", actor_kind as "actor_kind!", actor_id, session_id, action as "action!",
             resource_kind as "resource_kind!", coalesce(resource_id, job_id::text) as "resource_id!", request_id, trace_id,
             job_id, attempt, outcome as "outcome!", dry_run as "dry_run!", error_code, detail as "detail!",
-            client_request_id, xid::text::bigint as "xid!", seq as "seq!"
+            xid::text::bigint as "xid!", seq as "seq!"
         from (
             (select * from audit_entries where tenant_id = $1 and request_id = any ($2) and id > $3 order by id limit $4)
             union all

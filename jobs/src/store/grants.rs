@@ -15,13 +15,12 @@ const APPEND_ONLY: [&str; 5] = [
     "draft_versions",
 ];
 
-/// What the application writes of an audit entry. Its time, its transaction and its number are the database's, and so is its
-/// id: processes of the former release write one, which a trigger replaces, and a client's id, which stands beside the log now.
-const AUDIT_COLUMNS: &str = "tenant_id, id, actor_kind, actor_id, session_id, action, resource_kind, resource_id, \
-    request_id, trace_id, job_id, attempt, outcome, dry_run, error_code, detail, client_request_id";
+/// What the application writes of an audit entry. Its time, its transaction, its number and its id are the database's.
+const AUDIT_COLUMNS: &str = "tenant_id, actor_kind, actor_id, session_id, action, resource_kind, resource_id, request_id, \
+    trace_id, job_id, attempt, outcome, dry_run, error_code, detail";
 
-const AUDIT_BATCH_COLUMNS: &str = "tenant_id, id, worker_id, entries, job_ids, attempts, request_ids, request_hashes, \
-    trace_ids";
+const AUDIT_BATCH_COLUMNS: &str =
+    "tenant_id, worker_id, entries, job_ids, attempts, request_ids, request_hashes, trace_ids";
 
 /// Functions that the statements call. PUBLIC may execute them by default, but a database may be stricter.
 const FUNCTIONS: &str = "claim_jobs, claim_jobs_after, start_jobs, settle_succeeded, finish_succeeded, audit_entries_of, \

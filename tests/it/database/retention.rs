@@ -78,9 +78,10 @@ async fn worker_deletes_what_is_old_in_every_table_and_exports_how_far_behind_it
     backlog(&db, 5000).await;
     db.execute(
         "insert into llm_calls (tenant_id, id, job_id, attempt, step, provider, model, prompt_version, prompt_sha256,
-             prompt_bytes, response_bytes, input_tokens, output_tokens, cached_tokens, tries, duration_ms, outcome, created_at)
+             prompt_bytes, response_bytes, input_tokens, output_tokens, cached_tokens, tries, duration_ms, outcome, kind, billing,
+             reserved_tokens, created_at)
          select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 's', 'p', 'm', 'v', sha256('x'), 1, 1, 1, 1, 0, 1,
-             1, 'ok', now() - n * interval '100 days' from generate_series(0, 1) n;
+             1, 'ok', 'k', 'settled', 0, now() - n * interval '100 days' from generate_series(0, 1) n;
          insert into login_failures (subject, at) values (sha256('a'), now() - interval '2 days'), (sha256('a'), now());
          insert into llm_checkpoints (tenant_id, job_id, step, request_hash, completion, created_at)
          select gen_random_uuid(), gen_random_uuid(), 's', sha256('x'), '{}', now() - n * interval '4 days'

@@ -119,48 +119,6 @@ fn enums() -> BTreeMap<&'static str, Words> {
     let role = || words(Role::ALL, Role::as_str);
     let progress = || words(Progress::ALL, Progress::as_str);
     BTreeMap::from([
-        // 0022_follow_ups
-        (
-            "users_follow_up_check",
-            words(Reminder::ALL, Reminder::as_str),
-        ),
-        (
-            "follow_ups_reminder_check",
-            words(Reminder::ALL, Reminder::as_str),
-        ),
-        (
-            "follow_ups_status_check",
-            words(FollowUpStatus::ALL, FollowUpStatus::as_str),
-        ),
-        // 0020_corrections
-        (
-            "judgement_corrections_kind_check",
-            words(CorrectionKind::ALL, CorrectionKind::as_str),
-        ),
-        // 0019_subscriptions
-        (
-            "subscriptions_status_check",
-            words(SubscriptionStatus::ALL, SubscriptionStatus::as_str),
-        ),
-        // 0025_urgency
-        ("llm_calls_tier_check", words(Tier::ALL, Tier::as_str)),
-        (
-            "llm_batch_items_state_check",
-            words(ItemState::ALL, ItemState::as_str),
-        ),
-        // 0009_llm
-        (
-            "llm_calls_billing_check",
-            words(Billing::ALL, Billing::as_str),
-        ),
-        (
-            "llm_budgets_period_check",
-            words(BudgetPeriod::ALL, BudgetPeriod::as_str),
-        ),
-        (
-            "tenants_on_outage_check",
-            words(OnOutage::ALL, OnOutage::as_str),
-        ),
         // 0001_queue
         ("jobs_check", job_states(false)),
         ("finished_jobs_state_check", job_states(true)),
@@ -171,7 +129,11 @@ fn enums() -> BTreeMap<&'static str, Words> {
             words(&["progress", "cancel_requested", "retried"], |word| word),
         ),
         ("queue_limits_scope_check", words(Scope::ALL, Scope::as_str)),
-        // 0002_people_and_sessions
+        // 0002_people_and_access
+        (
+            "tenants_on_outage_check",
+            words(OnOutage::ALL, OnOutage::as_str),
+        ),
         (
             "tenants_status_check",
             words(TenantStatus::ALL, TenantStatus::as_str),
@@ -183,6 +145,10 @@ fn enums() -> BTreeMap<&'static str, Words> {
         (
             "tenants_unknown_sends_check",
             words(UnknownSends::ALL, UnknownSends::as_str),
+        ),
+        (
+            "users_follow_up_check",
+            words(Reminder::ALL, Reminder::as_str),
         ),
         ("users_role_check", role()),
         (
@@ -201,11 +167,27 @@ fn enums() -> BTreeMap<&'static str, Words> {
             "audit_entries_outcome_check",
             words(AuditOutcome::ALL, AuditOutcome::as_str),
         ),
-        // 0004_messages_and_triage
+        // 0004_mailboxes_and_messages
+        (
+            "connections_provider_check",
+            words(connection::Provider::ALL, connection::Provider::as_str),
+        ),
+        (
+            "connections_status_check",
+            words(
+                connection::ConnectionStatus::ALL,
+                connection::ConnectionStatus::as_str,
+            ),
+        ),
+        (
+            "subscriptions_status_check",
+            words(SubscriptionStatus::ALL, SubscriptionStatus::as_str),
+        ),
         (
             "messages_format_check",
             words(MailFormat::ALL, MailFormat::as_str),
         ),
+        // 0005_triage_and_approvals
         ("triage_results_mode_check", words(&Mode::ALL, Mode::as_str)),
         (
             "triage_results_category_check",
@@ -225,7 +207,6 @@ fn enums() -> BTreeMap<&'static str, Words> {
             "triage_results_thread_status_check",
             words(ThreadStatus::ALL, ThreadStatus::as_str),
         ),
-        // 0005_approvals_and_effects
         ("approvals_risk_check", risk()),
         (
             "approvals_status_check",
@@ -237,21 +218,10 @@ fn enums() -> BTreeMap<&'static str, Words> {
             words(Gate::ALL, Gate::as_str),
         ),
         (
-            "connections_provider_check",
-            words(connection::Provider::ALL, connection::Provider::as_str),
+            "judgement_corrections_kind_check",
+            words(CorrectionKind::ALL, CorrectionKind::as_str),
         ),
-        (
-            "connections_status_check",
-            words(
-                connection::ConnectionStatus::ALL,
-                connection::ConnectionStatus::as_str,
-            ),
-        ),
-        (
-            "effects_status_check",
-            words(EffectStatus::ALL, EffectStatus::as_str),
-        ),
-        // 0006_drafts
+        // 0006_drafts_and_effects
         ("drafts_mode_check", draft_modes()),
         (
             "drafts_status_check",
@@ -266,6 +236,10 @@ fn enums() -> BTreeMap<&'static str, Words> {
             "draft_versions_confidence_check",
             words(Confidence::ALL, Confidence::as_str),
         ),
+        (
+            "effects_status_check",
+            words(EffectStatus::ALL, EffectStatus::as_str),
+        ),
         // 0007_inbox_and_records
         ("projects_status_check", progress()),
         ("tasks_status_check", progress()),
@@ -278,6 +252,14 @@ fn enums() -> BTreeMap<&'static str, Words> {
         (
             "inbox_items_state_check",
             words(inbox::ItemState::ALL, inbox::ItemState::as_str),
+        ),
+        (
+            "follow_ups_reminder_check",
+            words(Reminder::ALL, Reminder::as_str),
+        ),
+        (
+            "follow_ups_status_check",
+            words(FollowUpStatus::ALL, FollowUpStatus::as_str),
         ),
         // 0008_blocks_and_memory
         (
@@ -309,6 +291,20 @@ fn enums() -> BTreeMap<&'static str, Words> {
             words(memory::Status::ALL, memory::Status::as_str),
         ),
         ("memory_items_poisoning", memory_without_and_with_a_user()),
+        // 0009_llm
+        ("llm_calls_tier_check", words(Tier::ALL, Tier::as_str)),
+        (
+            "llm_calls_billing_check",
+            words(Billing::ALL, Billing::as_str),
+        ),
+        (
+            "llm_budgets_period_check",
+            words(BudgetPeriod::ALL, BudgetPeriod::as_str),
+        ),
+        (
+            "llm_batch_items_state_check",
+            words(ItemState::ALL, ItemState::as_str),
+        ),
     ])
 }
 

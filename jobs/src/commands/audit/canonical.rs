@@ -7,7 +7,7 @@ use serde_json::json;
 /// Returns the entry as canonical JSON. Everything that is stored is in it, so that nothing can be changed unseen; large
 /// numbers are texts, because JSON's numbers end at 2⁵³.
 pub fn canonical(tenant: TenantId, entry: &AuditEntry) -> String {
-    let mut object = json!({
+    let object = json!({
         "tenant_id": tenant,
         "xid": entry.xid.to_string(),
         "seq": entry.seq.to_string(),
@@ -28,9 +28,5 @@ pub fn canonical(tenant: TenantId, entry: &AuditEntry) -> String {
         "error_code": entry.error_code,
         "detail": entry.detail,
     });
-    // Left out where there is none: entries were sealed before there was such a field.
-    if let Some(id) = &entry.client_request_id {
-        object["client_request_id"] = json!(id);
-    }
     serde_json_canonicalizer::to_string(&object).expect("a JSON value has a canonical form")
 }

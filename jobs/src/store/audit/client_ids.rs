@@ -1,5 +1,5 @@
 //! `client_request_ids`: the ids that clients gave their requests, beside the log, because they may hold anybody's words and are
-//! forgotten with their user. Entries that a former release wrote have them in themselves.
+//! forgotten with their user.
 
 use super::AuditEntry;
 use crate::domain::UserId;
@@ -7,21 +7,18 @@ use base::TenantId;
 use sqlx::PgConnection;
 use std::collections::HashMap;
 
-/// Adds to each entry the id that the client gave its request. Not for entries that are hashed: no seal covers it.
-pub async fn add_to(
+/// Pairs each entry with the id that the client gave its request. No seal covers it.
+pub async fn pair(
     conn: &mut PgConnection,
     tenant: TenantId,
-    entries: &mut [AuditEntry],
-) -> Result<(), sqlx::Error> {
+    entries: Vec<AuditEntry>,
+) -> Result<Vec<(AuditEntry, Option<String>)>, sqlx::Error> {
     let mut ours: Vec<String> = entries
         .iter()
         .filter_map(|entry| entry.request_id.clone())
         .collect();
     ours.sort_unstable();
     ours.dedup();
-    if ours.is_empty() {
-        return Ok(());
-    }
     let rows = sqlx::query!(
         "select request_id, client_request_id from client_request_ids where tenant_id = $1 and request_id = any ($2)",
         tenant.0,
@@ -33,13 +30,12 @@ pub async fn add_to(
         .into_iter()
         .map(|row| (row.request_id, row.client_request_id))
         .collect();
-    for entry in entries {
+    let pairs = entries.into_iter().map(|entry| {
         let name = entry.request_id.as_ref().and_then(|id| named.get(id));
-        if let Some(name) = name {
-            entry.client_request_id = Some(name.clone());
-        }
-    }
-    Ok(())
+        let name = name.cloned();
+        (entry, name)
+    });
+    Ok(pairs.collect())
 }
 
 /// Lists our ids of the requests to which the client gave this id.
@@ -49,12 +45,7 @@ pub(super) async fn ours(
     client_request_id: &str,
 ) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"
-        select request_id as "request_id!" from client_request_ids where tenant_id = $1 and client_request_id = $2
-        union
-        select request_id from audit_entries
-        where tenant_id = $1 and client_request_id = $2 and request_id is not null
-        "#,
+        "select distinct request_id from client_request_ids where tenant_id = $1 and client_request_id = $2",
         tenant.0,
         client_request_id,
     )

@@ -1,15 +1,141 @@
--- Forgetting emails: what a tenant wrote itself, what its jobs still need, and statements that use an index each.
+-- Forgetting emails after the time for which their tenant keeps them, and erasing a person: their emails and everything
+-- that is theirs. The audit log stays; it holds ids and codes.
 
--- Each deleted email is looked for in the tables that refer to it.
-create index if not exists digests_created_at on digests (tenant_id, created_at);
-create index if not exists proposed_actions_message on proposed_actions (tenant_id, message_id);
-create index if not exists task_messages_message on task_messages (tenant_id, message_id);
-create index if not exists effects_message on effects (tenant_id, message_id) where message_id is not null;
-create index if not exists blocks_item on blocks (tenant_id, inbox_item_id) where inbox_item_id is not null;
--- What is due: with an old email of which a job has need, the next ones are found behind it.
-create index if not exists messages_received_at on messages (tenant_id, received_at, id);
-create index if not exists approvals_kept on approvals (tenant_id, created_at) where payload <> '{}';
-create index if not exists effects_rendered on effects (tenant_id, created_at) where rendered is not null;
+-- What is a person's, for an export and for erasing them.
+
+-- The emails of a person's mailbox that no other user of the tenant has too, also by whose emails were judged, followed
+-- up and put off until a digest. What a mailbox has is known by its content: of an email that two mailboxes have, one
+-- copy is stored.
+create function emails_of_user(of_tenant uuid, of_user uuid) returns table (message_id uuid)
+    language sql stable set search_path = pg_catalog, public as $$
+    with held as (
+        select i.message_id, i.owner_id as user_id from inbox_items i where i.tenant_id = of_tenant
+        union
+        select d.message_id, d.user_id from drafts d where d.tenant_id = of_tenant
+        union
+        select o.message_id, o.user_id from own_messages o where o.tenant_id = of_tenant
+        union
+        select t.message_id, t.owner_id from triage_results t where t.tenant_id = of_tenant
+        union
+        select f.message_id, f.user_id from follow_ups f where f.tenant_id = of_tenant
+        union
+        select d.message_id, d.user_id from digest_entries d where d.tenant_id = of_tenant
+        union
+        select m.id, c.user_id
+        from fetched_emails f
+        join connections c on c.tenant_id = f.tenant_id and c.id = f.connection_id
+        join messages m on m.tenant_id = f.tenant_id and m.content_hash = f.content_hash
+        where f.tenant_id = of_tenant
+    )
+    select h.message_id from held h where h.user_id = of_user and h.message_id is not null
+    except
+    select h.message_id from held h where h.user_id <> of_user
+$$;
+
+-- The approvals with a person's words: of their emails, drafts and blocks, what they asked for, and those that send their
+-- draft: an approval of a draft's former version is named by no draft. Also with the drafts and blocks of the person's
+-- emails that are nobody's or a colleague's.
+create function approvals_of_user(of_tenant uuid, of_user uuid) returns table (approval_id uuid)
+    language sql stable set search_path = pg_catalog, public as $$
+    with emails as materialized (select message_id from emails_of_user(of_tenant, of_user))
+    select a.id from approvals a where a.tenant_id = of_tenant and of_user in (a.requested_by, a.owner_id)
+    union
+    select d.approval_id from drafts d where d.tenant_id = of_tenant and d.user_id = of_user
+    union
+    select d.approval_id from drafts d join emails on d.tenant_id = of_tenant and d.message_id = emails.message_id
+    union
+    select b.approval_id from blocks b where b.tenant_id = of_tenant and b.user_id = of_user and b.approval_id is not null
+    union
+    select b.approval_id from emails
+    join inbox_items i on i.tenant_id = of_tenant and i.message_id = emails.message_id
+    join blocks b on b.tenant_id = of_tenant and b.inbox_item_id = i.id
+    where b.approval_id is not null
+    union
+    select p.approval_id from proposed_actions p join emails on p.tenant_id = of_tenant and p.message_id = emails.message_id
+    where p.approval_id is not null
+$$;
+
+-- The jobs with a person's words in their arguments or output, with their state; also by the emails and accounts that
+-- their effects concern. A webhook is shared: its effects are of those who asked for them.
+create function jobs_of_user(of_tenant uuid, of_user uuid) returns table (job_id uuid, state text)
+    language sql stable set search_path = pg_catalog, public as $$
+    with every_job as (
+        select id, state, args from jobs where tenant_id = of_tenant
+        union all
+        select id, state, args from finished_jobs where tenant_id = of_tenant
+    )
+    select j.id, j.state from every_job j
+    where j.args->>'user' = of_user::text
+        or j.args->>'message_id' in (select message_id::text from emails_of_user(of_tenant, of_user))
+        or j.args->>'connection_id' in (
+            select c.id::text from connections c where c.tenant_id = of_tenant and c.user_id = of_user)
+        or j.id in (
+            select a.job_id from approvals a
+            where a.tenant_id = of_tenant and a.id in (select approval_id from approvals_of_user(of_tenant, of_user)))
+        or j.id in (
+            select e.job_id from effects e
+            where e.tenant_id = of_tenant and (
+                e.approval_id in (select approval_id from approvals_of_user(of_tenant, of_user))
+                or e.message_id in (select message_id from emails_of_user(of_tenant, of_user))
+                or e.connection_id in (
+                    select c.id from connections c
+                    where c.tenant_id = of_tenant and c.user_id = of_user and c.provider <> 'webhook')))
+$$;
+
+-- The effects with a person's words. A webhook is shared: the calls of colleagues' jobs are theirs.
+create function effects_of_user(of_tenant uuid, of_user uuid) returns table (effect_id uuid)
+    language sql stable set search_path = pg_catalog, public as $$
+    select e.id from effects e
+    join connections c on c.tenant_id = e.tenant_id and c.id = e.connection_id
+    where e.tenant_id = of_tenant and c.user_id = of_user and c.provider <> 'webhook'
+    union
+    select e.id from effects e
+    join approvals_of_user(of_tenant, of_user) a on e.tenant_id = of_tenant and e.approval_id = a.approval_id
+    union
+    select e.id from effects e
+    join emails_of_user(of_tenant, of_user) m on e.tenant_id = of_tenant and e.message_id = m.message_id
+    union
+    select e.id from effects e
+    join jobs_of_user(of_tenant, of_user) j on e.tenant_id = of_tenant and e.job_id = j.job_id
+$$;
+
+-- The history of what is a person's.
+create function history_of_user(of_tenant uuid, of_user uuid) returns table (entry_id uuid)
+    language sql stable set search_path = pg_catalog, public as $$
+    with emails as materialized (
+        select message_id from emails_of_user(of_tenant, of_user)
+    ), decided as materialized (
+        select approval_id from approvals_of_user(of_tenant, of_user)
+    ), items as materialized (
+        select i.id from inbox_items i where i.tenant_id = of_tenant and i.owner_id = of_user
+        union
+        select i.id from inbox_items i join emails on i.tenant_id = of_tenant and i.message_id = emails.message_id
+    ), objects as (
+        select message_id as id from emails
+        union
+        select approval_id from decided
+        union
+        select d.id from drafts d join decided on d.tenant_id = of_tenant and d.approval_id = decided.approval_id
+        union
+        select effect_id from effects_of_user(of_tenant, of_user)
+        union
+        select id from items
+        union
+        select b.id from blocks b where b.tenant_id = of_tenant and b.user_id = of_user
+        union
+        select b.id from blocks b join items on b.tenant_id = of_tenant and b.inbox_item_id = items.id
+        union
+        select f.id from follow_ups f where f.tenant_id = of_tenant and f.user_id = of_user
+        union
+        select m.id from memory_items m where m.tenant_id = of_tenant and m.user_id = of_user
+    )
+    select h.id from history_entries h where h.tenant_id = of_tenant and h.user_id = of_user
+    union
+    select h.id from history_entries h join objects on h.tenant_id = of_tenant and h.object_id = objects.id
+$$;
+
+-- What is forgotten together. These run with the caller's rights: the application's role may not delete what is
+-- append-only. Each statement of them uses an index.
 
 -- Deletes the history of these objects.
 create function forget_history(of_tenant uuid, objects uuid[]) returns void
@@ -91,8 +217,9 @@ begin
     update digests set item_id = null where tenant_id = of_tenant and id = any (naming);
 end $$;
 
--- As in 0028, with an index for each statement; blocks and digests have titles of emails too.
-create or replace function forget_emails(of_tenant uuid, old uuid[]) returns void
+-- Forgets these emails, with their drafts, results and words in approvals, effects, inbox and history; blocks and digests
+-- have titles of emails too.
+create function forget_emails(of_tenant uuid, old uuid[]) returns void
     language plpgsql set search_path = pg_catalog, public as $$
 declare
     items uuid[];
@@ -141,8 +268,12 @@ create function named_by_jobs(of_tenant uuid) returns table (id uuid)
     where j.tenant_id = of_tenant and j.kind = 'action.execute'
 $$;
 
--- As in 0028. Emails of a decision in progress, of an event to come and of a job wait for its end.
-create or replace function forget_old_emails(of_tenant uuid, at_most int) returns bigint
+-- Forgets up to `at_most` emails of a tenant that are older than it keeps them, with what `forget_emails` forgets of
+-- each; returns how many. Emails of a decision in progress, of an event to come and of a job wait for its end.
+--
+-- Runs with the rights of the schema's owner: the application's role may delete nothing that is append-only, and with this
+-- function only what is due.
+create function forget_old_emails(of_tenant uuid, at_most int) returns bigint
     language plpgsql security definer set search_path = pg_catalog, public as $$
 declare
     old uuid[];
@@ -228,108 +359,9 @@ begin
     return cardinality(decided) + cardinality(done);
 end $$;
 
--- As in 0029. What a mailbox has is known by its content: of an email that two mailboxes have, one copy is stored.
-create or replace function emails_of_user(of_tenant uuid, of_user uuid) returns table (message_id uuid)
-    language sql stable set search_path = pg_catalog, public as $$
-    with held as (
-        select i.message_id, i.owner_id as user_id from inbox_items i where i.tenant_id = of_tenant
-        union
-        select d.message_id, d.user_id from drafts d where d.tenant_id = of_tenant
-        union
-        select o.message_id, o.user_id from own_messages o where o.tenant_id = of_tenant
-        union
-        select t.message_id, t.owner_id from triage_results t where t.tenant_id = of_tenant
-        union
-        select f.message_id, f.user_id from follow_ups f where f.tenant_id = of_tenant
-        union
-        select d.message_id, d.user_id from digest_entries d where d.tenant_id = of_tenant
-        union
-        select m.id, c.user_id
-        from fetched_emails f
-        join connections c on c.tenant_id = f.tenant_id and c.id = f.connection_id
-        join messages m on m.tenant_id = f.tenant_id and m.content_hash = f.content_hash
-        where f.tenant_id = of_tenant
-    )
-    select h.message_id from held h where h.user_id = of_user and h.message_id is not null
-    except
-    select h.message_id from held h where h.user_id <> of_user
-$$;
-
--- As in 0028, with the drafts and blocks of the person's emails that are nobody's or a colleague's.
-create or replace function approvals_of_user(of_tenant uuid, of_user uuid) returns table (approval_id uuid)
-    language sql stable set search_path = pg_catalog, public as $$
-    with emails as materialized (select message_id from emails_of_user(of_tenant, of_user))
-    select a.id from approvals a where a.tenant_id = of_tenant and a.requested_by = of_user
-    union
-    select d.approval_id from drafts d where d.tenant_id = of_tenant and d.user_id = of_user
-    union
-    select d.approval_id from drafts d join emails on d.tenant_id = of_tenant and d.message_id = emails.message_id
-    union
-    select b.approval_id from blocks b where b.tenant_id = of_tenant and b.user_id = of_user and b.approval_id is not null
-    union
-    select b.approval_id from emails
-    join inbox_items i on i.tenant_id = of_tenant and i.message_id = emails.message_id
-    join blocks b on b.tenant_id = of_tenant and b.inbox_item_id = i.id
-    where b.approval_id is not null
-    union
-    select p.approval_id from proposed_actions p join emails on p.tenant_id = of_tenant and p.message_id = emails.message_id
-    where p.approval_id is not null
-$$;
-
--- The effects with a person's words. A webhook is shared: the calls of colleagues' jobs are theirs.
-create function effects_of_user(of_tenant uuid, of_user uuid) returns table (effect_id uuid)
-    language sql stable set search_path = pg_catalog, public as $$
-    select e.id from effects e
-    join connections c on c.tenant_id = e.tenant_id and c.id = e.connection_id
-    where e.tenant_id = of_tenant and c.user_id = of_user and c.provider <> 'webhook'
-    union
-    select e.id from effects e
-    join approvals_of_user(of_tenant, of_user) a on e.tenant_id = of_tenant and e.approval_id = a.approval_id
-    union
-    select e.id from effects e
-    join emails_of_user(of_tenant, of_user) m on e.tenant_id = of_tenant and e.message_id = m.message_id
-    union
-    select e.id from effects e
-    join jobs_of_user(of_tenant, of_user) j on e.tenant_id = of_tenant and e.job_id = j.job_id
-$$;
-
--- The history of what is a person's.
-create function history_of_user(of_tenant uuid, of_user uuid) returns table (entry_id uuid)
-    language sql stable set search_path = pg_catalog, public as $$
-    with emails as materialized (
-        select message_id from emails_of_user(of_tenant, of_user)
-    ), decided as materialized (
-        select approval_id from approvals_of_user(of_tenant, of_user)
-    ), items as materialized (
-        select i.id from inbox_items i where i.tenant_id = of_tenant and i.owner_id = of_user
-        union
-        select i.id from inbox_items i join emails on i.tenant_id = of_tenant and i.message_id = emails.message_id
-    ), objects as (
-        select message_id as id from emails
-        union
-        select approval_id from decided
-        union
-        select d.id from drafts d join decided on d.tenant_id = of_tenant and d.approval_id = decided.approval_id
-        union
-        select effect_id from effects_of_user(of_tenant, of_user)
-        union
-        select id from items
-        union
-        select b.id from blocks b where b.tenant_id = of_tenant and b.user_id = of_user
-        union
-        select b.id from blocks b join items on b.tenant_id = of_tenant and b.inbox_item_id = items.id
-        union
-        select f.id from follow_ups f where f.tenant_id = of_tenant and f.user_id = of_user
-        union
-        select m.id from memory_items m where m.tenant_id = of_tenant and m.user_id = of_user
-    )
-    select h.id from history_entries h where h.tenant_id = of_tenant and h.user_id = of_user
-    union
-    select h.id from history_entries h join objects on h.tenant_id = of_tenant and h.object_id = objects.id
-$$;
-
--- As in 0029. What is a person's is what the functions above say, which an export reads too.
-create or replace function erase_user(of_tenant uuid, of_user uuid) returns bigint
+-- Erases a removed user; returns how many emails it forgot. Their row stays, without their address, for what names it.
+-- What is a person's is what the functions above say.
+create function erase_user(of_tenant uuid, of_user uuid) returns bigint
     language plpgsql set search_path = pg_catalog, public as $$
 declare
     emails uuid[];
