@@ -56,8 +56,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve => {
             let config = ApiConfig::from_env(Env::from_process())?;
-            start_logging(&config.log)?;
-            serve::serve(config).await
+            let telemetry = config.telemetry.clone();
+            telemetry::observed(telemetry, "postroom-api", serve::serve(config)).await
         }
         Command::Migrate => migrate(Env::from_process()).await,
         Command::Admin(command) => admin::run(command, Env::from_process()).await,

@@ -7,7 +7,7 @@ use crate::{
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
-    telemetry::{self, chain},
+    telemetry::{TelemetryConfig, chain},
 };
 use jobs::{
     domain::{invite::TenantSlug, session::SessionLifetime},
@@ -91,7 +91,7 @@ pub struct ApiConfig {
     pub tls: Option<TlsFiles>,
     /// Seal the secrets of connections and second factors; without them none can be stored.
     pub keys: Option<KeyRing>,
-    pub log: String,
+    pub telemetry: TelemetryConfig,
 }
 
 impl ApiConfig {
@@ -115,7 +115,7 @@ impl ApiConfig {
             trusted_proxies: trusted_proxies(&mut env),
             tls: tls_files(&mut env),
             keys: KeyRing::from_env(&mut env),
-            log: telemetry::directives(&mut env),
+            telemetry: TelemetryConfig::from_env(&mut env),
         };
         env.finish(config)
     }

@@ -8,12 +8,13 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, request::Parts},
 };
-use base::telemetry;
+use base::telemetry::{self, export};
 use jobs::{
     commands::actor::TenantActor,
     domain::{Session, session::Origin},
 };
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use tracing::Span;
 use uuid::Uuid;
 
 pub const REQUEST_ID: &str = "x-request-id";
@@ -32,8 +33,9 @@ pub struct RequestContext {
     pub request_id: Arc<str>,
     /// The client's, which it may send with any number of requests.
     pub client_request_id: Option<Arc<str>>,
-    /// W3C trace context: the caller's, or a new one.
+    /// W3C trace context: the caller's, or a new one; of this request's span, if spans are exported.
     pub traceparent: Arc<str>,
+    is_traced: bool,
     pub origin: Origin,
 }
 
@@ -56,9 +58,7 @@ impl RequestContext {
         let client_request_id: Option<Arc<str>> = given(REQUEST_ID)
             .filter(|id| is_printable(id))
             .map(Into::into);
-        let traceparent: Arc<str> = given(TRACEPARENT)
-            .filter(|value| is_traceparent(value))
-            .map_or_else(|| new_traceparent().into(), Into::into);
+        let caller = given(TRACEPARENT).filter(|value| is_traceparent(value));
         let mut origin = Origin::new(
             peer.map(|peer| proxies.client(peer.0.ip(), headers)),
             given("user-agent"),
@@ -68,8 +68,17 @@ impl RequestContext {
         Self {
             request_id,
             client_request_id,
-            traceparent,
+            is_traced: caller.is_some(),
+            traceparent: caller.map_or_else(|| new_traceparent().into(), Into::into),
             origin,
+        }
+    }
+
+    /// Makes the request's span part of the caller's trace, if it sent one. Jobs are then part of the span.
+    pub fn join(&mut self, span: &Span) {
+        let caller = self.is_traced.then_some(&*self.traceparent);
+        if let Some(own) = export::join(span, caller) {
+            self.traceparent = own.into();
         }
     }
 

@@ -24,7 +24,7 @@ use base::telemetry::{chain, millis};
 use futures::FutureExt;
 use jobs::domain::session::{Origin, Session};
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
-use tracing::Instrument;
+use tracing::{Instrument, field::Empty};
 
 /// Names and values together. hyper reads a little more, so that this failure is a problem document and not a bare 431.
 const HEADER_BYTES: usize = 16 * 1024;
@@ -42,8 +42,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
 pub async fn handle(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let peer = request.extensions().get::<Peer>().copied();
-    let context = RequestContext::new(request.headers(), peer, &app.config.trusted_proxies);
-    request.extensions_mut().insert(context.clone());
+    let mut context = RequestContext::new(request.headers(), peer, &app.config.trusted_proxies);
 
     let path = request.uri().path().to_owned();
     let matched = request.extensions().get::<MatchedPath>().cloned();
@@ -57,10 +56,14 @@ pub async fn handle(State(app): State<AppState>, mut request: Request, next: Nex
         operation = name,
         request_id = &*context.request_id,
         client_request_id = context.client_request_id.as_deref(),
-        trace_id = context.trace_id(),
-        tenant.id = tracing::field::Empty,
-        session.id = tracing::field::Empty,
+        trace_id = Empty,
+        otel.kind = "server",
+        tenant.id = Empty,
+        session.id = Empty,
     );
+    context.join(&span);
+    span.record("trace_id", context.trace_id());
+    request.extensions_mut().insert(context.clone());
 
     let in_progress = InProgress::begin(&app.metrics.http_requests_in_flight);
     let mut response = respond(&app, operation.as_ref(), request, next)

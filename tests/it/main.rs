@@ -68,6 +68,7 @@ mod support;
 mod tasks;
 mod tenants;
 mod tidy;
+mod traces;
 mod triage;
 mod usage;
 mod users;

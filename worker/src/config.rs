@@ -9,7 +9,7 @@ use crate::{
 use base::{
     db::PoolConfig,
     env::{ConfigError, Env, Variable},
-    telemetry::{self, chain},
+    telemetry::{TelemetryConfig, chain},
 };
 use jobs::{
     domain::{
@@ -183,7 +183,7 @@ pub struct WorkerConfig {
     pub guard: Guard,
     /// The name that mail servers are greeted with, if it is not the domain of the sender's address.
     pub smtp_helo_name: Option<String>,
-    pub log: String,
+    pub telemetry: TelemetryConfig,
 }
 
 impl WorkerConfig {
@@ -236,7 +236,7 @@ impl WorkerConfig {
                 Guard::Public
             },
             smtp_helo_name: smtp_helo_name(&mut env),
-            log: telemetry::directives(&mut env),
+            telemetry: TelemetryConfig::from_env(&mut env),
         };
         env.finish(config)
     }

@@ -1,6 +1,5 @@
 //! `postroom-worker`: reads its configuration and runs until it is stopped.
 
-use anyhow::Context;
 use base::{
     db,
     env::Env,
@@ -40,6 +39,6 @@ async fn main() -> ExitCode {
 
 async fn start() -> anyhow::Result<()> {
     let config = WorkerConfig::from_env(Env::from_process())?;
-    telemetry::init(&config.log).context("could not start logging")?;
-    run(config).await
+    let telemetry = config.telemetry.clone();
+    telemetry::observed(telemetry, "postroom-worker", run(config)).await
 }

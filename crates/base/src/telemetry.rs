@@ -1,17 +1,23 @@
-//! Logging: one JSON object per event on standard error, so that standard output is free for results.
+//! Logging: one JSON object per event on standard error, so that standard output is free for results. [`export`] also sends spans to
+//! a collector.
 //!
 //! A message is readable alone, and identifiers are in the fields. Never log a token, an address, the text of a message, a
 //! prompt or a completion.
 
+pub mod export;
+
 mod log_writer;
 
 use crate::env::{Env, Variable};
+use export::{ExportConfig, ExportError, Exporter};
 use log_writer::LogWriter;
 use std::{sync::Mutex, time::Duration};
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Layer as _,
     filter::{Directive, ParseError},
     fmt,
+    layer::SubscriberExt as _,
+    util::{SubscriberInitExt as _, TryInitError},
 };
 
 /// The log events that a process writes.
@@ -42,20 +48,67 @@ fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     })
 }
 
+/// What a process tells of itself, and to whom.
+#[derive(Clone, Debug)]
+pub struct TelemetryConfig {
+    pub directives: String,
+    pub export: Option<ExportConfig>,
+}
+
+impl TelemetryConfig {
+    /// Reads which log events are written, and where spans are exported.
+    pub fn from_env(env: &mut Env) -> Self {
+        Self {
+            directives: directives(env),
+            export: ExportConfig::from_env(env),
+        }
+    }
+}
+
+/// Runs the work of a process that logs and, if it is configured, exports its spans under the name `service`.
+///
+/// # Errors
+/// If neither could be started, or as the work.
+pub async fn observed<T, E: From<TelemetryError>>(
+    config: TelemetryConfig,
+    service: &'static str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let exporter = config
+        .export
+        .map(|export| Exporter::start(&export, service))
+        .transpose()
+        .map_err(TelemetryError::Export)?;
+    start(&config.directives, exporter.as_ref())?;
+    let done = work.await;
+    if let Some(exporter) = exporter {
+        exporter.stop().await;
+    }
+    done
+}
+
 /// Starts logging for this process. `directives` are as in `RUST_LOG`, for example `info,worker=debug`.
 ///
 /// # Errors
 /// If the directives do not parse or logging was started already.
 pub fn init(directives: &str) -> Result<(), TelemetryError> {
+    start(directives, None)
+}
+
+fn start(directives: &str, exporter: Option<&Exporter>) -> Result<(), TelemetryError> {
     let filter = filter(directives).map_err(TelemetryError::Directives)?;
-    fmt()
+    let log = fmt::layer()
         .json()
         .flatten_event(true)
         // All spans, outermost first: the call to a model lies within the attempt that has the ids of the request.
         .with_current_span(false)
         .with_span_list(true)
         .with_writer(Mutex::new(LogWriter::new(std::io::stderr())))
-        .with_env_filter(filter)
+        // Of its own: what is exported does not depend on what is logged.
+        .with_filter(filter);
+    tracing_subscriber::registry()
+        .with(log)
+        .with(exporter.map(Exporter::layer))
         .try_init()
         .map_err(TelemetryError::Started)?;
     // The default hook prints the panic's message, which may quote a job's content.
@@ -72,7 +125,9 @@ pub enum TelemetryError {
     #[error("RUST_LOG does not parse")]
     Directives(#[source] ParseError),
     #[error("logging was started already")]
-    Started(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Started(#[source] TryInitError),
+    #[error("could not start exporting spans")]
+    Export(#[source] ExportError),
 }
 
 /// Returns the trace id of a W3C `traceparent`.

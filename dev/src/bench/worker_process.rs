@@ -38,7 +38,7 @@ const SILENT: Duration = Duration::from_secs(120);
 /// If the worker cannot start or its loops failed.
 pub async fn serve() -> anyhow::Result<()> {
     let config = WorkerConfig::from_env(Env::from_process())?;
-    telemetry::init(&config.log)?;
+    telemetry::init(&config.telemetry.directives)?;
     let metrics = WorkerMetrics::new()?;
     let finished = metrics
         .runtime

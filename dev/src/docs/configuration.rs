@@ -17,6 +17,7 @@ fn sections() -> [Section; 5] {
         db::VARIABLES,
         secrets::VARIABLES,
         &[telemetry::LOG],
+        telemetry::export::VARIABLES,
         env::VARIABLES,
     ];
     [

@@ -35,6 +35,14 @@ impl Api {
         Self::spawn_at(&db.url()).await
     }
 
+    /// With further variables.
+    pub(crate) async fn spawn_with(db: &TestDb, variables: Variables<'_>) -> Self {
+        let url = db.url();
+        let mut all = at(&url).to_vec();
+        all.extend(variables);
+        Self::listening(Process::spawn("postroom-api", &["serve"], &all)).await
+    }
+
     /// On a database that is reached another way than directly.
     pub(crate) async fn spawn_at(url: &str) -> Self {
         Self::listening(Process::spawn("postroom-api", &["serve"], &at(url))).await

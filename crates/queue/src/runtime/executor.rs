@@ -12,7 +12,7 @@ use crate::runtime::{
     storing::Storing,
 };
 use crate::{Failure, Job, Outcome, run::children};
-use base::telemetry::{chain, millis, trace_id};
+use base::telemetry::{chain, export, millis, trace_id};
 use chrono::TimeDelta;
 use futures::FutureExt;
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
@@ -37,7 +37,9 @@ pub async fn run_attempt(engine: Arc<Engine>, claimed: ClaimedJob) {
         tenant.id = %job.lease.tenant,
         request_id = job.request_id,
         trace_id = trace,
+        otel.kind = "consumer",
     );
+    export::join(&span, job.traceparent.as_deref());
     attempt(&engine, &job, &signal).instrument(span).await;
     if !signal.lost.is_cancelled() {
         engine.leases.remove(&job.lease);
