@@ -5,7 +5,7 @@ use crate::{
     lanes::{email, put_budgets, until_count},
     support::{
         Client, TestDb,
-        batch_server::{BatchServer, Mode},
+        batch_server::{BatchServer, Dialect, Mode},
         client::send,
         system::{TestApi, Worker, metric},
         wait::SOON,
@@ -31,8 +31,12 @@ struct Setup {
 
 impl Setup {
     async fn with(mode: Mode) -> Self {
+        Self::speaking(Dialect::OpenAi, mode).await
+    }
+
+    async fn speaking(dialect: Dialect, mode: Mode) -> Self {
         let db = TestDb::new().await;
-        let server = BatchServer::start(mode).await;
+        let server = BatchServer::start(dialect, mode).await;
         let api = TestApi::start(&db).await;
         let client = api.sign_in(&db).await;
         Self {
@@ -116,6 +120,64 @@ fn row(tier: &str, outcome: &str, cost: i64) -> (String, String, i64) {
     (tier.to_owned(), outcome.to_owned(), cost)
 }
 
+/// The files of OpenAI's first batch.
+const FILES: [&str; 2] = ["file-0", "output-batch_0000"];
+
+#[tokio::test]
+async fn batch_of_gemini_judges_emails_at_half_the_price_and_is_deleted() {
+    let setup = Setup::speaking(Dialect::Gemini, Mode::Answers).await;
+    let _worker = setup.worker().await;
+    setup.submit(0..3).await;
+    setup.assert_done(3).await;
+    let server = &setup.server;
+    assert_eq!(server.singles(), 0);
+    assert_eq!(server.batches().iter().sum::<usize>(), 3);
+    assert_eq!(server.deleted().len(), server.batches().len());
+    assert_eq!(setup.recorded().await, vec![row("batch", "ok", BATCHED); 3]);
+    for request in server.requests() {
+        let config = &request["request"]["generationConfig"];
+        assert_eq!(config["responseMimeType"], "application/json", "{request}");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_a_batch_of_gemini_did_not_answer_are_made_one_by_one() {
+    let setup = Setup::speaking(Dialect::Gemini, Mode::Works).await;
+    setup.submit(0..3).await;
+    let slowly = [("LLM_BATCH_SECONDS", "3")];
+    let _worker = setup.server.worker(&setup.db, &slowly).await;
+    setup.server.has_batches(1).await;
+    setup.server.turns_to(Mode::Expires);
+    setup.assert_done(3).await;
+    assert_eq!(
+        (setup.server.batches(), setup.server.singles()),
+        (vec![3], 3)
+    );
+    let expected = [
+        row("batch", "batch_expired", 0),
+        row("batch", "batch_expired", 0),
+        row("batch", "transient", 0),
+        row("standard", "ok", ORDINARY),
+        row("standard", "ok", ORDINARY),
+        row("standard", "ok", ORDINARY),
+    ];
+    assert_eq!(setup.recorded().await, expected);
+}
+
+#[tokio::test]
+async fn batch_of_gemini_whose_reply_was_lost_is_found_by_its_name() {
+    let setup = Setup::speaking(Dialect::Gemini, Mode::LosesReply).await;
+    let _worker = setup.worker().await;
+    setup.submit(0..1).await;
+    setup.server.has_batches(1).await;
+    setup.server.turns_to(Mode::Answers);
+    setup.assert_done(1).await;
+    assert_eq!(
+        (setup.server.batches(), setup.server.singles()),
+        (vec![1], 0)
+    );
+}
+
 #[tokio::test]
 async fn emails_that_can_wait_are_judged_by_one_batch_at_half_the_price() {
     let setup = Setup::with(Mode::Works).await;
@@ -168,6 +230,11 @@ async fn emails_that_can_wait_are_judged_by_one_batch_at_half_the_price() {
     assert_eq!(setup.recorded().await, vec![row("batch", "ok", BATCHED); 3]);
     let spent: i64 = setup.db.one("select spent_micros from llm_budgets").await;
     assert_eq!(spent, 3 * BATCHED);
+    assert_eq!(
+        setup.server.deleted(),
+        FILES,
+        "the provider keeps no email that was judged"
+    );
     let usage = setup.client.get("/v1/usage").await;
     assert_eq!(usage.body["days"][0]["tier"], "batch", "{}", usage.text);
     let job = setup.client.job(&jobs[0]).await;

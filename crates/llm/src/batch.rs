@@ -5,6 +5,7 @@
 
 use crate::{error::LlmError, prompt::OutputSchema};
 use async_trait::async_trait;
+use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::time::Duration;
@@ -38,6 +39,15 @@ pub enum Found {
     Unclear,
 }
 
+/// How far the erasure of a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erased {
+    /// The provider keeps nothing of it.
+    Completely,
+    /// It was cancelled and has yet to end.
+    NotYet,
+}
+
 /// What became of one request of an ended batch.
 #[derive(Debug)]
 pub struct BatchOutcome {
@@ -64,6 +74,12 @@ pub struct BatchedCall<'a> {
     pub prompt_bytes: u64,
     /// Since the batch was made.
     pub waited: Duration,
+    pub tenant: TenantId,
+    pub job: JobId,
+    /// The job's attempt that asked, for its span.
+    pub attempt: i32,
+    /// The W3C trace context of the job.
+    pub traceparent: Option<&'a str>,
 }
 
 /// A provider's interface for batches.
@@ -92,4 +108,8 @@ pub trait BatchApi: Send + Sync {
         batch: &str,
         now: DateTime<Utc>,
     ) -> Result<Vec<BatchOutcome>, LlmError>;
+
+    /// Deletes what the provider keeps of the batch, requests and answers. One that has not ended is cancelled instead, and the
+    /// caller erases it later.
+    async fn erase(&self, batch: &str, now: DateTime<Utc>) -> Result<Erased, LlmError>;
 }

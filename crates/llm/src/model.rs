@@ -12,7 +12,7 @@ use crate::{
     prompt::{Boundary, Message},
     provider::{AttemptInfo, AttemptRequest, LlmProvider, Reply},
     retry::{self, Limits, RetryConfig, Verdict},
-    semconv::span::CallSpan,
+    semconv::span::{CallSpan, SpanStart},
     tier::ServiceTier,
 };
 use base::clock::Clock;
@@ -133,7 +133,15 @@ impl Model {
             provider, metrics, ..
         } = &*self.inner;
         let labels = self.labels(call);
-        let span = CallSpan::open(metrics.naming(), call, labels, provider.server());
+        let start = SpanStart {
+            labels,
+            server: provider.server(),
+            max_output_tokens: call.max_output_tokens,
+            tenant: call.tenant,
+            job: call.job,
+            attempt: call.attempt,
+        };
+        let span = CallSpan::open(metrics.naming(), &start);
         let sent = self.send(call, ledger, &span);
         sent.instrument(span.span.clone()).await
     }

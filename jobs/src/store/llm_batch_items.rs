@@ -52,6 +52,8 @@ pub struct StoredItem {
     pub created_at: DateTime<Utc>,
     /// The job has not ended.
     pub is_awaited: bool,
+    /// The trace context of a job that has not ended.
+    pub traceparent: Option<String>,
 }
 
 impl StoredItem {
@@ -121,8 +123,9 @@ pub async fn of_batch(
         r#"
         select item.tenant_id as "tenant: TenantId", item.job_id as "job: JobId", item.step, call_id as call, request_hash as "request_hash: [u8; 32]",
             call.attempt, call.prompt_version, call.prompt_bytes, max_output_tokens, body, item.created_at,
-            exists (select from jobs where jobs.tenant_id = item.tenant_id and jobs.id = item.job_id) as "is_awaited!"
+            jobs.id is not null as "is_awaited!", jobs.traceparent
         from llm_batch_items item
+        left join jobs on jobs.tenant_id = item.tenant_id and jobs.id = item.job_id
         join llm_calls call on call.tenant_id = item.tenant_id and call.id = item.call_id
         where batch_id = $1
         order by item.created_at, call_id

@@ -23,14 +23,21 @@ pub struct StoredBatch {
     pub made_at: Option<DateTime<Utc>>,
 }
 
-/// Forms a batch of up to `limit` requests that wait for the same model, the oldest first; none if none has waited for
+/// How large a batch may be; one request always fits.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchSize {
+    pub requests: i64,
+    pub bytes: i64,
+}
+
+/// Forms a batch of requests that wait for the same model, the oldest first; none if none has waited for
 /// `waited`. The caller commits before it makes the batch, which no other worker looks at for `reserved`.
 pub async fn gather(
     conn: &mut PgConnection,
     id: Uuid,
     waited: Duration,
     reserved: Duration,
-    limit: i64,
+    largest: BatchSize,
 ) -> Result<Option<StoredBatch>, sqlx::Error> {
     let batch = sqlx::query_as!(
         StoredBatch,
@@ -50,19 +57,23 @@ pub async fn gather(
     let Some(batch) = batch else { return Ok(None) };
     let gathered = sqlx::query!(
         "with chosen as (
-             select tenant_id, job_id, step from llm_batch_items
+             select tenant_id, job_id, step, created_at, call_id, octet_length(body::text) as bytes from llm_batch_items
              where state = 'waiting' and provider = $2 and model = $3
-             order by created_at
+             order by created_at, call_id
              limit $4
              for update skip locked
+         ), counted as (
+             select *, sum(bytes) over (order by created_at, call_id) as bytes_so_far from chosen
          )
          update llm_batch_items item set state = 'sent', batch_id = $1
-         from chosen
-         where item.tenant_id = chosen.tenant_id and item.job_id = chosen.job_id and item.step = chosen.step",
+         from counted
+         where item.tenant_id = counted.tenant_id and item.job_id = counted.job_id and item.step = counted.step
+           and (bytes_so_far <= $5 or bytes_so_far = bytes)",
         id,
         batch.provider,
         batch.model,
-        limit,
+        largest.requests,
+        largest.bytes,
     )
     .execute(conn)
     .await?;
@@ -135,19 +146,20 @@ pub async fn delete(pool: &PgPool, batch: Uuid) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// The batches that have not ended.
+/// The batches of which an answer is awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenBatches {
     pub batches: i64,
     pub oldest_seconds: i64,
 }
 
-/// Counts the batches that have not ended.
+/// Counts the batches of which an answer is awaited.
 pub async fn open(pool: &PgPool) -> Result<OpenBatches, sqlx::Error> {
     sqlx::query_as!(
         OpenBatches,
         r#"select count(*) as "batches!", coalesce(extract(epoch from now() - min(created_at)), 0)::bigint as "oldest_seconds!"
-         from llm_batches"#,
+         from llm_batches batch
+         where exists (select from llm_batch_items item where item.batch_id = batch.id)"#,
     )
     .fetch_one(pool)
     .await

@@ -1,12 +1,15 @@
-//! What Anthropic's batches are sent, and how their answers are read. OpenAI's are tested with real workers in `batches.rs`.
+//! What Anthropic's batches are sent, and how their answers are read. [`gemini`] has the same of Gemini's. OpenAI's are tested with
+//! real workers in `batches.rs`.
 
-use super::*;
+mod gemini;
+
+use super::{secrecy::captured, telemetry::closed, *};
 use llm::{
     LlmProvider, Provider, ProviderClient, Target,
-    batch::{BatchEnd, BatchItem, BatchedCall, Found, LostBatch},
+    batch::{BatchEnd, BatchItem, BatchedCall, Erased, Found, LostBatch},
 };
 use uuid::Uuid;
-use wiremock::matchers::{body_json, header};
+use wiremock::matchers::{body_json, header, query_param};
 
 const BATCHES: &str = "/v1/messages/batches";
 
@@ -115,9 +118,21 @@ async fn anthropic_answers_are_told_from_errors_and_from_what_was_not_done() {
         max_output_tokens: 700,
         prompt_bytes: 10,
         waited: Duration::from_secs(3600),
+        tenant: call.tenant,
+        job: call.job,
+        attempt: 2,
+        traceparent: None,
     };
-    let (completion, usage) = model.read_batched(&answer, read);
+    let (log, subscriber) = captured();
+    let (completion, usage) =
+        tracing::subscriber::with_default(subscriber, || model.read_batched(&answer, read));
     let completion = completion.unwrap();
+    let span = closed(&log.text());
+    assert_eq!(span["otel.name"], "chat fake-1");
+    assert_eq!(span["gen_ai.provider.name"], "anthropic");
+    assert_eq!(span["gen_ai.usage.input_tokens"], 400);
+    assert_eq!(span["gen_ai.response.finish_reasons"], r#"["stop"]"#);
+    assert!(!log.text().contains("end_turn"), "no part of the answer");
     assert_eq!(
         (completion.text.as_str(), completion.tier),
         ("{}", ServiceTier::Batch)
@@ -206,4 +221,40 @@ async fn refusal_of_a_batch_has_the_class_of_a_request() {
         let error = api.create(Uuid::now_v7(), &[], now()).await.unwrap_err();
         assert_eq!(error.class(), class);
     }
+}
+
+/// The requests that a server got, without those that ask for the state.
+async fn acts(server: &MockServer) -> Vec<String> {
+    let all = server.received_requests().await.unwrap();
+    let all = all.iter().filter(|request| request.method != "GET");
+    all.map(|request| format!("{} {}", request.method, request.url.path()))
+        .collect()
+}
+
+#[tokio::test]
+async fn ended_batch_is_deleted_and_another_is_cancelled_first() {
+    let (server, client) = server().await;
+    let api = client.batches().unwrap().api;
+    let at = "/v1/messages/batches/msgbatch_1";
+    for (status, acted, erased) in [
+        ("in_progress", format!("POST {at}/cancel"), Erased::NotYet),
+        ("ended", format!("DELETE {at}"), Erased::Completely),
+    ] {
+        server.reset().await;
+        let state = json!({ "id": "msgbatch_1", "processing_status": status });
+        gets(&server, at, json_body(&state)).await;
+        Mock::given(path(at))
+            .respond_with(json_body(&json!({})))
+            .mount(&server)
+            .await;
+        Mock::given(path(format!("{at}/cancel")))
+            .respond_with(json_body(&json!({})))
+            .mount(&server)
+            .await;
+        assert_eq!(api.erase("msgbatch_1", now()).await.unwrap(), erased);
+        assert_eq!(acts(&server).await, [acted]);
+    }
+    server.reset().await;
+    let gone = api.erase("msgbatch_1", now()).await.unwrap();
+    assert_eq!(gone, Erased::Completely, "one that is there no more");
 }

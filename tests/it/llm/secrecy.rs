@@ -53,8 +53,8 @@ impl<'a> MakeWriter<'a> for CapturedLog {
     }
 }
 
-/// The call's result and everything that was logged meanwhile, down to the finest level.
-pub(super) async fn logged(asked: &TestCall) -> (Result<Completion, LlmError>, CapturedLog) {
+/// A log and the subscriber that writes it, down to the finest level.
+pub(super) fn captured() -> (CapturedLog, impl tracing::Subscriber + Send + Sync) {
     // tracing remembers per call site whether anybody listens. Under `cargo test` other tests reach the same sites in
     // this process without a subscriber; one that always listens keeps them open.
     static LISTENING: Once = Once::new();
@@ -71,6 +71,12 @@ pub(super) async fn logged(asked: &TestCall) -> (Result<Completion, LlmError>, C
         .with_max_level(tracing::Level::TRACE)
         .with_writer(kept.clone())
         .finish();
+    (kept, subscriber)
+}
+
+/// The call's result and everything that was logged meanwhile.
+pub(super) async fn logged(asked: &TestCall) -> (Result<Completion, LlmError>, CapturedLog) {
+    let (kept, subscriber) = captured();
     let result = asked.complete().with_subscriber(subscriber).await;
     (result, kept)
 }

@@ -9,7 +9,7 @@ use crate::support::{
 use std::collections::BTreeMap;
 
 /// The span of the call when it closed, without what differs between two runs.
-fn closed(log: &str) -> BTreeMap<String, Value> {
+pub(super) fn closed(log: &str) -> BTreeMap<String, Value> {
     let mut lines = log
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap());

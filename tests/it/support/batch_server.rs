@@ -1,5 +1,7 @@
-//! [`BatchServer`]: OpenAI's files and batches on loopback, beside its chat completions. It keeps what it was sent and answers when
-//! the test says so.
+//! [`BatchServer`]: the batches of OpenAI, with its files, and of Gemini on loopback, beside ordinary requests. It keeps what it was
+//! sent and answers when the test says so.
+
+mod gemini;
 
 use super::{
     TestDb, eventually,
@@ -12,7 +14,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use serde_json::{Value, json};
 use std::{
@@ -21,6 +23,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
+
+const MODEL: &str = "gpt-5.4-mini";
 
 /// How the server treats batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,11 +44,21 @@ pub(crate) enum Mode {
     Lacks,
 }
 
+/// Whose interface a worker speaks with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    OpenAi,
+    Gemini,
+}
+
 /// A server; stops with its value.
 pub(crate) struct BatchServer {
     addr: SocketAddr,
+    dialect: Dialect,
     shared: Arc<Mutex<ServerState>>,
     server: JoinHandle<()>,
+    /// With the prices of its models.
+    prices: tempfile::NamedTempFile,
 }
 
 #[derive(Default)]
@@ -53,19 +67,23 @@ struct ServerState {
     /// The requests of each batch, by its id.
     batches: BTreeMap<String, Batch>,
     files: BTreeMap<String, Vec<Value>>,
+    /// What was deleted, in this order.
+    deleted: Vec<String>,
     /// Ordinary requests.
     singles: usize,
 }
 
 struct Batch {
     requests: Vec<Value>,
-    metadata: Value,
+    /// What it says of itself: its metadata, or the name that it was given.
+    label: Value,
+    input: String,
 }
 
 type Shared = State<Arc<Mutex<ServerState>>>;
 
 impl BatchServer {
-    pub(crate) async fn start(mode: Mode) -> Self {
+    pub(crate) async fn start(dialect: Dialect, mode: Mode) -> Self {
         let shared = Arc::new(Mutex::new(ServerState {
             mode,
             ..ServerState::default()
@@ -74,10 +92,12 @@ impl BatchServer {
         let addr = listener.local_addr().expect("a bound address");
         let router = Router::new()
             .route("/v1/files", post(upload))
+            .route("/v1/files/{id}", delete(forget))
             .route("/v1/files/{id}/content", get(content))
             .route("/v1/batches", post(create).get(list))
             .route("/v1/batches/{id}", get(status))
             .route("/v1/chat/completions", post(single))
+            .merge(gemini::routes())
             .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             axum::serve(listener, router)
@@ -86,18 +106,27 @@ impl BatchServer {
         });
         Self {
             addr,
+            dialect,
             shared,
             server,
+            prices: prices(),
         }
     }
 
     /// A worker process that asks this server, and looks at batches every second.
     pub(crate) async fn worker(&self, db: &TestDb, variables: Variables<'_>) -> Worker {
-        let base = format!("http://{}/v1", self.addr);
+        let (provider, base) = match self.dialect {
+            Dialect::OpenAi => ("openai", format!("http://{}/v1", self.addr)),
+            Dialect::Gemini => ("gemini", format!("http://{}", self.addr)),
+        };
         let mut all = vec![
-            ("LLM_PROVIDER", "openai"),
-            ("LLM_MODEL", "gpt-5.4-mini"),
+            ("LLM_PROVIDER", provider),
+            ("LLM_MODEL", MODEL),
             ("LLM_BASE_URL", base.as_str()),
+            (
+                "LLM_PRICES_FILE",
+                self.prices.path().to_str().expect("plain names"),
+            ),
             ("LLM_API_KEY", "key-of-the-tests"),
             ("LLM_BATCH_SECONDS", "1"),
         ];
@@ -129,6 +158,11 @@ impl BatchServer {
         requests.collect()
     }
 
+    /// What was deleted, in this order.
+    pub(crate) fn deleted(&self) -> Vec<String> {
+        lock(&self.shared).deleted.clone()
+    }
+
     /// How many ordinary requests it got.
     pub(crate) fn singles(&self) -> usize {
         lock(&self.shared).singles
@@ -152,6 +186,18 @@ impl Drop for BatchServer {
 
 fn lock(shared: &Arc<Mutex<ServerState>>) -> MutexGuard<'_, ServerState> {
     shared.lock().expect("no panic with the lock")
+}
+
+/// The same prices whoever the provider is.
+fn prices() -> tempfile::NamedTempFile {
+    let price = |provider| {
+        json!({ "provider": provider, "model": MODEL, "input": 0.75, "output": 4.5,
+            "tiers": { "batch": { "input": 0.375, "output": 2.25 } } })
+    };
+    let table = json!({ "as_of": "2026-11-30", "models": [price("openai"), price("gcp.gemini")] });
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), table.to_string()).expect("room for the prices");
+    file
 }
 
 fn completion(model: &Value) -> Value {
@@ -195,7 +241,8 @@ async fn create(State(shared): Shared, Json(request): Json<Value>) -> Response {
     let id = format!("batch_{:04}", state.batches.len());
     let batch = Batch {
         requests: state.files[file].clone(),
-        metadata: request["metadata"].clone(),
+        label: request["metadata"].clone(),
+        input: file.to_owned(),
     };
     assert_eq!(request["endpoint"], "/v1/chat/completions");
     state.batches.insert(id.clone(), batch);
@@ -207,15 +254,15 @@ async fn create(State(shared): Shared, Json(request): Json<Value>) -> Response {
 
 async fn list(State(shared): Shared) -> Json<Value> {
     let state = lock(&shared);
-    let batch = |(id, batch): (&String, &Batch)| json!({ "id": id, "metadata": batch.metadata });
+    let batch = |(id, batch): (&String, &Batch)| json!({ "id": id, "metadata": batch.label });
     Json(json!({ "data": state.batches.iter().map(batch).collect::<Vec<_>>() }))
 }
 
 async fn status(State(shared): Shared, Path(id): Path<String>) -> Response {
     let state = lock(&shared);
-    if !state.batches.contains_key(&id) {
+    let Some(batch) = state.batches.get(&id) else {
         return not_found();
-    }
+    };
     let (status, output, error) = match state.mode {
         Mode::Answers => ("completed", json!(format!("output-{id}")), Value::Null),
         Mode::Expires => ("expired", Value::Null, json!(format!("error-{id}"))),
@@ -223,9 +270,15 @@ async fn status(State(shared): Shared, Path(id): Path<String>) -> Response {
             ("in_progress", Value::Null, Value::Null)
         }
     };
-    let body =
-        json!({ "id": id, "status": status, "output_file_id": output, "error_file_id": error });
+    let body = json!({
+        "id": id, "status": status, "input_file_id": batch.input, "output_file_id": output, "error_file_id": error,
+    });
     Json(body).into_response()
+}
+
+async fn forget(State(shared): Shared, Path(file): Path<String>) -> Json<Value> {
+    lock(&shared).deleted.push(file.clone());
+    Json(json!({ "id": file, "deleted": true }))
 }
 
 async fn content(State(shared): Shared, Path(file): Path<String>) -> String {

@@ -15,12 +15,12 @@ use jobs::{
     domain::llm::ModelName,
     store::{
         llm_batch_items::{self, StoredItem},
-        llm_batches::{self, StoredBatch},
+        llm_batches::{self, BatchSize, StoredBatch},
     },
 };
 use llm::{
     LlmError, Model,
-    batch::{BatchEnd, BatchItem, Found, LostBatch},
+    batch::{BatchEnd, BatchItem, Erased, Found, LostBatch},
     provider::Batches,
 };
 use queue::{
@@ -34,8 +34,11 @@ use std::{
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// The most requests of one batch: their answers are read at once.
-const REQUESTS: i64 = 500;
+/// The answers are read at once, and Gemini takes 20 MB of requests.
+const LARGEST: BatchSize = BatchSize {
+    requests: 500,
+    bytes: 16 * 1024 * 1024,
+};
 /// Batches that are looked at in one run.
 const LOOKED_AT: i64 = 20;
 /// The jobs that are released, and those that leave, in one run.
@@ -50,6 +53,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(900);
 const LONGEST_MAKING: TimeDelta = TimeDelta::hours(2);
 /// A batch ends within a day. What is not answered then is not waited for.
 const LONGEST_BATCH: TimeDelta = TimeDelta::hours(26);
+/// A batch that the provider has not deleted then is left to it.
+const LONGEST_ERASING: TimeDelta = TimeDelta::hours(74);
 /// No further batch is begun in a run of the duty after this time, well below the duty's own timeout.
 const RUN: Duration = Duration::from_secs(8);
 
@@ -118,7 +123,7 @@ impl RunBatches {
     async fn gather(&self, context: &DutyContext) -> Result<Option<StoredBatch>, sqlx::Error> {
         let mut tx = context.pool.begin().await?;
         let id = Uuid::now_v7();
-        let batch = llm_batches::gather(&mut tx, id, self.every, RESERVED, REQUESTS).await?;
+        let batch = llm_batches::gather(&mut tx, id, self.every, RESERVED, LARGEST).await?;
         if batch.is_some() {
             tx.commit().await?;
         }
@@ -153,9 +158,9 @@ impl RunBatches {
     /// Continues with a batch that any worker formed.
     async fn look_at(&self, context: &DutyContext, batch: &StoredBatch) -> Result<(), sqlx::Error> {
         let items = items_of(context, batch).await?;
-        // Their tenant was erased: the answers are nobody's.
+        // They have all ended, or their tenant was erased and the answers are nobody's.
         if items.is_empty() {
-            return llm_batches::delete(&context.queue_pool, batch.id).await;
+            return self.erase(context, batch).await;
         }
         let now = Clock::System.now();
         let next = match (self.provider_of(batch), &batch.provider_id) {
@@ -284,10 +289,37 @@ impl RunBatches {
                 end_item(pool, access, ended(None, UNSTORABLE)).await?;
             }
         }
-        llm_batches::delete(&context.queue_pool, batch.id).await?;
         let requests = items.len();
         tracing::info!(batch = %batch.id, provider = batch.provider, requests, "a batch of requests to the model has ended");
-        Ok(())
+        self.erase(context, batch).await
+    }
+
+    /// Has the provider delete a batch of which nothing is awaited, and then forgets it.
+    async fn erase(&self, context: &DutyContext, batch: &StoredBatch) -> Result<(), sqlx::Error> {
+        let now = Clock::System.now();
+        let is_over = now - batch.made_at.unwrap_or(batch.created_at) > LONGEST_ERASING;
+        if let Some((_, batches)) = self.provider_of(batch)
+            && let Some(id) = &batch.provider_id
+            && !is_over
+        {
+            let wait = match within(batches.api.erase(id, now)).await {
+                Ok(Erased::Completely) => None,
+                Ok(Erased::NotYet) => Some(self.every),
+                Err(error) => {
+                    tracing::warn!(
+                        batch = %batch.id,
+                        class = error.class(),
+                        error = chain(&error),
+                        "the provider did not delete a batch that has ended"
+                    );
+                    error.is_transient().then_some(LONGEST_WAIT)
+                }
+            };
+            if let Some(wait) = wait {
+                return llm_batches::postpone(&context.queue_pool, batch.id, wait).await;
+            }
+        }
+        llm_batches::delete(&context.queue_pool, batch.id).await
     }
 
     /// Releases the jobs whose requests have ended. Not in the transaction of the answers: a job may be parked only a moment later.

@@ -4,13 +4,15 @@ use super::Model;
 use crate::{
     batch::{BatchItem, BatchedCall},
     call::{Call, CallLabels},
-    completion::{Completion, TokenUsage},
+    completion::{CallCost, Completion, TokenUsage},
     error::LlmError,
     ledger::{Intent, max_input_tokens},
     prompt::{Boundary, Prompt},
     provider::{AttemptInfo, AttemptRequest, Batches},
+    semconv::span::{CallSpan, SpanStart},
     tier::ServiceTier,
 };
+use base::telemetry::export;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -63,6 +65,11 @@ impl Model {
             let what = "an answer of a batch from a provider without batches";
             return (Err(LlmError::InvalidReply { what }), TokenUsage::default());
         };
+        let labels = CallLabels {
+            provider: self.provider_name(),
+            model: self.model_name(),
+            task: call.task,
+        };
         let request = AttemptRequest {
             task: call.task,
             prompt: &Prompt::new("batched"),
@@ -73,18 +80,25 @@ impl Model {
             client_request_id: Uuid::nil(),
             clock: &self.inner.clock,
         };
+        // It lasts as long as the answer is read: nobody waited for it.
+        let start = SpanStart {
+            labels,
+            server: self.inner.provider.server(),
+            max_output_tokens: call.max_output_tokens,
+            tenant: call.tenant,
+            job: call.job,
+            attempt: call.attempt,
+        };
+        let span = CallSpan::open(self.inner.metrics.naming(), &start);
+        export::join(&span.span, call.traceparent);
         let mut info = AttemptInfo::default();
         let reply = batches.form.read(answer, &request, &mut info);
         let usage = match &reply {
             Ok(reply) => reply.usage,
             Err(_) => info.usage.unwrap_or_default(),
         };
-        let labels = CallLabels {
-            provider: self.provider_name(),
-            model: self.model_name(),
-            task: call.task,
-        };
         self.inner.metrics.tokens(labels, usage);
+        let response_bytes = answer.to_string().len() as u64;
         let completion = reply.map(|reply| Completion {
             text: reply.text,
             usage: reply.usage,
@@ -94,8 +108,16 @@ impl Model {
             tries: 1,
             duration: call.waited,
             prompt_bytes: call.prompt_bytes,
-            response_bytes: answer.to_string().len() as u64,
+            response_bytes,
         });
+        let cost = CallCost {
+            tries: 1,
+            usage,
+            prompt_bytes: call.prompt_bytes,
+            response_bytes,
+            ..CallCost::default()
+        };
+        span.ended(completion.as_ref(), &cost);
         (completion, usage)
     }
 }

@@ -1,8 +1,13 @@
 //! What the batch interfaces of the providers share: lines of JSON, and ids that are safe in an address.
 
-use super::{http::HttpResponse, reading::invalid};
-use crate::error::LlmError;
-use serde_json::Value;
+use super::{
+    http::{Body, Http, HttpResponse},
+    reading::invalid,
+};
+use crate::{batch::Erased, error::LlmError};
+use chrono::{DateTime, Utc};
+use reqwest::{Method, Url};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The answers of one batch; the caller limits how many requests it has.
@@ -35,4 +40,40 @@ pub(super) fn id_of(value: &Value) -> Result<String, LlmError> {
 /// Returns our id of a request; none if it is not one of ours.
 pub(super) fn custom_id(line: &Value) -> Option<Uuid> {
     line["custom_id"].as_str()?.parse().ok()
+}
+
+/// Cancels a batch that has not ended.
+///
+/// # Errors
+/// If the provider does not take it.
+pub(super) async fn cancel(http: &Http, url: Url, now: DateTime<Utc>) -> Result<Erased, LlmError> {
+    let body = Body::Json(json!({}));
+    http.fetch(Method::POST, url, body, MAX_STATUS_BYTES, now)
+        .await?;
+    Ok(Erased::NotYet)
+}
+
+/// Deletes something, also if it is there no more, or the server has no way to delete it.
+///
+/// # Errors
+/// If it may still be there.
+pub(super) async fn delete(http: &Http, url: Url, now: DateTime<Utc>) -> Result<(), LlmError> {
+    let deleted = http
+        .fetch(Method::DELETE, url, Body::None, MAX_STATUS_BYTES, now)
+        .await;
+    match deleted {
+        Err(error) if !is_gone(&error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether the error says that there is no such thing.
+pub(super) fn is_gone(error: &LlmError) -> bool {
+    matches!(
+        error,
+        LlmError::BadRequest {
+            status: 404 | 405,
+            ..
+        }
+    )
 }

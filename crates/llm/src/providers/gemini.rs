@@ -1,21 +1,25 @@
-//! Google's Gemini API: [`Gemini`]. [`reply`] reads the response.
+//! Google's Gemini API: [`Gemini`]. [`reply`] reads the response, [`batches`] makes batches.
 //!
 //! The credential goes into a header, never into the address, which lands in logs.
 
+mod batches;
 mod reply;
 
 use super::{
     capabilities::{Capabilities, LimitName, OutputMode},
-    http::{self, Auth},
+    http::{self, Auth, ClientError},
     wire::{Parameters, Target, WireFormat},
 };
 use crate::{
+    batch::BatchApi,
     error::LlmError,
     provider::{AttemptInfo, AttemptRequest, Reply},
 };
+use batches::GeminiBatches;
 use reqwest::{Url, header::HeaderMap};
 use serde_json::{Map, Value, json};
 
+const AUTH: Auth = Auth::Header("x-goog-api-key");
 const FALLBACKS: &[OutputMode] = &[OutputMode::JsonObject, OutputMode::Text];
 
 /// A server with the Gemini API. Its address is the part before `/v1beta`.
@@ -35,13 +39,11 @@ impl WireFormat for Gemini {
     }
 
     fn url(&self, target: &Target) -> Url {
-        let base = &http::without(&target.base, &["/v1beta"]);
-        let name = target.model.trim_start_matches("models/");
-        http::join(base, &format!("/v1beta/models/{name}:generateContent"))
+        operation(target, "generateContent")
     }
 
     fn auth(&self) -> Auth {
-        Auth::Header("x-goog-api-key")
+        AUTH
     }
 
     fn capabilities(&self, _base: &Url) -> Capabilities {
@@ -101,4 +103,23 @@ impl WireFormat for Gemini {
     ) -> Result<Reply, LlmError> {
         reply::read(body, headers, request, limit, info)
     }
+
+    fn batches(
+        &self,
+        target: &Target,
+        headers: HeaderMap,
+    ) -> Result<Option<Box<dyn BatchApi>>, ClientError> {
+        let batches = GeminiBatches::new(target, headers)?;
+        Ok(Some(Box::new(batches)))
+    }
+}
+
+fn base(target: &Target) -> Url {
+    http::without(&target.base, &["/v1beta"])
+}
+
+/// Returns the address of an operation of the model.
+fn operation(target: &Target, name: &str) -> Url {
+    let model = target.model.trim_start_matches("models/");
+    http::join(&base(target), &format!("/v1beta/models/{model}:{name}"))
 }

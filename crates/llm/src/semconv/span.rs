@@ -4,11 +4,12 @@
 
 use super::{CHAT, Naming, attribute};
 use crate::{
-    call::{Call, CallLabels},
+    call::CallLabels,
     completion::{CallCost, Completion},
     error::LlmError,
     provider::Server,
 };
+use base::{JobId, TenantId};
 use tracing::{Span, field::Empty};
 
 /// The span of one call, with all of its requests and the waits between them.
@@ -18,14 +19,19 @@ pub(crate) struct CallSpan {
     naming: Naming,
 }
 
+/// What is known of a call before its first request.
+pub(crate) struct SpanStart<'a> {
+    pub(crate) labels: CallLabels<'a>,
+    pub(crate) server: Option<&'a Server>,
+    pub(crate) max_output_tokens: u32,
+    pub(crate) tenant: TenantId,
+    pub(crate) job: JobId,
+    pub(crate) attempt: i32,
+}
+
 impl CallSpan {
-    /// Opens the span with what is known before the first request.
-    pub(crate) fn open(
-        naming: Naming,
-        call: &Call<'_>,
-        labels: CallLabels<'_>,
-        server: Option<&Server>,
-    ) -> Self {
+    pub(crate) fn open(naming: Naming, start: &SpanStart<'_>) -> Self {
+        let SpanStart { labels, server, .. } = *start;
         let span = tracing::info_span!(
             "chat",
             { attribute::SPAN_NAME } = %format_args!("{CHAT} {}", labels.model),
@@ -34,7 +40,7 @@ impl CallSpan {
             { attribute::OPERATION } = CHAT,
             { attribute::PROVIDER } = labels.provider,
             { attribute::REQUEST_MODEL } = labels.model,
-            { attribute::REQUEST_MAX_TOKENS } = call.max_output_tokens,
+            { attribute::REQUEST_MAX_TOKENS } = start.max_output_tokens,
             { attribute::OUTPUT_TYPE } = "json",
             { attribute::SERVER_ADDRESS } = server.map(|server| &*server.address),
             { attribute::SERVER_PORT } = server.map(|server| server.port),
@@ -47,10 +53,10 @@ impl CallSpan {
             { attribute::CACHE_WRITE_TOKENS } = Empty,
             { attribute::REASONING_TOKENS } = Empty,
             { attribute::ERROR_TYPE } = Empty,
-            job.id = %call.job,
-            tenant.id = %call.tenant,
-            attempt = call.attempt,
-            task = call.task,
+            job.id = %start.job,
+            tenant.id = %start.tenant,
+            attempt = start.attempt,
+            task = labels.task,
             requests = Empty,
         );
         Self { span, naming }

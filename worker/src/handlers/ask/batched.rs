@@ -175,6 +175,10 @@ pub(crate) async fn end_item(
                 max_output_tokens: u32::try_from(item.max_output_tokens).unwrap_or_default(),
                 prompt_bytes: u64::try_from(item.prompt_bytes).unwrap_or_default(),
                 waited,
+                tenant: item.tenant,
+                job: item.job,
+                attempt: item.attempt,
+                traceparent: item.traceparent.as_deref(),
             };
             let (completion, usage) = model.read_batched(&answer, call);
             let result = completion.map_err(|error| Missing::unbilled(error.class()));

@@ -41,6 +41,7 @@ fn each_failure_has_its_effect_on_lane_and_job() {
         after: Duration::from_secs(60),
     };
     let connect = || LlmError::Connect {
+        was_sent: false,
         source: "refused".into(),
     };
     let open = NotAdmitted::LaneOpen {

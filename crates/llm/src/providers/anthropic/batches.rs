@@ -4,11 +4,14 @@
 
 use super::AUTH;
 use crate::{
-    batch::{BatchApi, BatchEnd, BatchItem, BatchOutcome, Found, LostBatch},
+    batch::{BatchApi, BatchEnd, BatchItem, BatchOutcome, Erased, Found, LostBatch},
     classify,
     error::LlmError,
     providers::{
-        batches::{LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, custom_id, id_of, lines},
+        batches::{
+            LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, cancel, custom_id, delete, id_of, is_gone,
+            lines,
+        },
         http::{self, Body, ClientError, Http},
         reading::invalid,
         wire::Target,
@@ -118,6 +121,20 @@ impl BatchApi for AnthropicBatches {
             Some(BatchOutcome { id, end })
         };
         Ok(lines(&response)?.iter().filter_map(outcome).collect())
+    }
+
+    async fn erase(&self, batch: &str, now: DateTime<Utc>) -> Result<Erased, LlmError> {
+        match self.has_ended(batch, now).await {
+            Ok(false) => {
+                let url = http::join(&self.url, &format!("/{batch}/cancel"));
+                return cancel(&self.http, url, now).await;
+            }
+            Err(error) if !is_gone(&error) => return Err(error),
+            Ok(true) | Err(_) => {}
+        }
+        let url = http::join(&self.url, &format!("/{batch}"));
+        delete(&self.http, url, now).await?;
+        Ok(Erased::Completely)
     }
 }
 

@@ -1,11 +1,14 @@
 //! OpenAI's batch API: [`OpenAiBatches`]. The requests are a file of lines, and so are the answers.
 
 use crate::{
-    batch::{BatchApi, BatchEnd, BatchItem, BatchOutcome, Found, LostBatch},
+    batch::{BatchApi, BatchEnd, BatchItem, BatchOutcome, Erased, Found, LostBatch},
     classify,
     error::LlmError,
     providers::{
-        batches::{LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, custom_id, id_of, lines},
+        batches::{
+            LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, cancel, custom_id, delete, id_of, is_gone,
+            lines,
+        },
         http::{self, Auth, Body, ClientError, Http},
         reading::invalid,
         wire::Target,
@@ -126,14 +129,7 @@ impl BatchApi for OpenAiBatches {
     }
 
     async fn has_ended(&self, batch: &str, now: DateTime<Utc>) -> Result<bool, LlmError> {
-        let batch = self.batch(batch, now).await?;
-        let status = batch["status"]
-            .as_str()
-            .ok_or_else(|| invalid("no status"))?;
-        Ok(matches!(
-            status,
-            "completed" | "failed" | "expired" | "cancelled"
-        ))
+        has_ended(&self.batch(batch, now).await?)
     }
 
     async fn outcomes(
@@ -158,6 +154,39 @@ impl BatchApi for OpenAiBatches {
         }
         Ok(outcomes)
     }
+
+    async fn erase(&self, batch: &str, now: DateTime<Utc>) -> Result<Erased, LlmError> {
+        let state = match self.batch(batch, now).await {
+            Err(error) if is_gone(&error) => return Ok(Erased::Completely),
+            state => state?,
+        };
+        if !has_ended(&state)? {
+            let url = http::join(&self.base, &format!("/batches/{batch}/cancel"));
+            return cancel(&self.http, url, now).await;
+        }
+        // The batch itself stays, without content: it cannot be deleted.
+        for field in ["input_file_id", "output_file_id", "error_file_id"] {
+            if !state[field].is_null() {
+                let file = id_of(&state[field])?;
+                delete(
+                    &self.http,
+                    http::join(&self.base, &format!("/files/{file}")),
+                    now,
+                )
+                .await?;
+            }
+        }
+        Ok(Erased::Completely)
+    }
+}
+
+fn has_ended(batch: &Value) -> Result<bool, LlmError> {
+    let status = batch["status"].as_str();
+    let status = status.ok_or_else(|| invalid("no status"))?;
+    Ok(matches!(
+        status,
+        "completed" | "failed" | "expired" | "cancelled"
+    ))
 }
 
 /// Reads how the request of a line ended.
