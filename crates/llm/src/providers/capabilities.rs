@@ -47,6 +47,17 @@ pub(super) enum LimitName {
     Settled(&'static str),
 }
 
+/// How a request asks for reasoning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reasoning {
+    /// By the effort.
+    Effort,
+    /// Turns it on, without a level: what Ollama has for most models.
+    Switch,
+    /// Not at all.
+    Nothing,
+}
+
 /// What a request may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Capabilities {
@@ -62,7 +73,7 @@ pub(super) struct Capabilities {
     pub(super) separate_messages: bool,
     pub(super) temperature: bool,
     pub(super) seed: bool,
-    pub(super) reasoning: bool,
+    pub(super) reasoning: Reasoning,
     /// Takes `service_tier`.
     pub(super) flex: bool,
 }
@@ -79,7 +90,7 @@ impl Capabilities {
             separate_messages: true,
             temperature: true,
             seed: true,
-            reasoning: true,
+            reasoning: Reasoning::Effort,
             flex: false,
         }
     }
@@ -96,7 +107,10 @@ impl Capabilities {
         Self {
             temperature: self.temperature && options.temperature.is_some(),
             seed: self.seed && options.seed.is_some(),
-            reasoning: self.reasoning && options.reasoning.is_some(),
+            reasoning: match options.reasoning {
+                Some(_) => self.reasoning,
+                None => Reasoning::Nothing,
+            },
             ..self
         }
     }
@@ -286,7 +300,7 @@ mod tests {
         let start = FULL.asked_for(&options);
         assert_eq!(
             (start.temperature, start.seed, start.reasoning),
-            (false, true, false)
+            (false, true, Reasoning::Nothing)
         );
     }
 

@@ -6,7 +6,7 @@
 mod reply;
 
 use super::{
-    capabilities::{Capabilities, LimitName, OutputMode},
+    capabilities::{Capabilities, LimitName, OutputMode, Reasoning},
     http,
     options::ReasoningEffort,
     wire::{Parameters, Target, WireFormat},
@@ -66,8 +66,14 @@ impl WireFormat for Ollama {
             }
             OutputMode::Tool | OutputMode::Text => {}
         }
-        if let Some(effort) = parameters.reasoning() {
-            body.insert("think".into(), json!(think(effort)));
+        match (parameters.can.reasoning, parameters.options.reasoning) {
+            (Reasoning::Effort, Some(effort)) => {
+                body.insert("think".into(), json!(think(effort)));
+            }
+            (Reasoning::Switch, Some(_)) => {
+                body.insert("think".into(), json!(true));
+            }
+            (Reasoning::Nothing, _) | (_, None) => {}
         }
         let mut options = Map::new();
         options.insert("num_ctx".into(), json!(parameters.options.context_tokens));

@@ -1,7 +1,7 @@
 //! In what providers differ: [`WireFormat`], one type for each of them. `ProviderClient` does the rest for all.
 
 use super::{
-    capabilities::{Capabilities, Rendered},
+    capabilities::{Capabilities, Reasoning, Rendered},
     http::{Auth, ClientError},
     options::{ModelOptions, ReasoningEffort},
 };
@@ -123,7 +123,8 @@ impl Parameters<'_> {
     }
 
     pub(super) fn reasoning(&self) -> Option<ReasoningEffort> {
-        self.options.reasoning.filter(|_| self.can.reasoning)
+        let takes_effort = self.can.reasoning == Reasoning::Effort;
+        self.options.reasoning.filter(|_| takes_effort)
     }
 
     /// Returns whether OpenAI's cheaper tier is asked for.

@@ -3,7 +3,7 @@
 //! Servers name it in `param`, in the message, or in the location of a validation error. A wrong guess costs a feature, so
 //! only errors that blame the request are read, and nothing is guessed from an error that names no parameter.
 
-use super::{Capabilities, LimitName, OutputMode};
+use super::{Capabilities, LimitName, OutputMode, Reasoning};
 use crate::error::LlmError;
 use serde_json::Value;
 
@@ -71,11 +71,22 @@ pub(super) fn without_refused(
             ..sent
         });
     }
-    if sent.reasoning && says(&["reasoning", "think", "effort"]) {
-        return Some(Capabilities {
-            reasoning: false,
-            ..sent
-        });
+    let refuses_reasoning = says(&["reasoning", "think", "effort"]);
+    match sent.reasoning {
+        // Ollama refuses the level, of a model that has reasoning, by this word.
+        Reasoning::Effort if says(&["think value"]) => {
+            return Some(Capabilities {
+                reasoning: Reasoning::Switch,
+                ..sent
+            });
+        }
+        Reasoning::Effort | Reasoning::Switch if refuses_reasoning => {
+            return Some(Capabilities {
+                reasoning: Reasoning::Nothing,
+                ..sent
+            });
+        }
+        Reasoning::Effort | Reasoning::Switch | Reasoning::Nothing => {}
     }
     if sent.flex
         && says(&[

@@ -49,21 +49,21 @@ fn refused_parameter_is_left_out_or_replaced() {
         (
             json!({"error": "\"llama3.1\" does not support thinking"}),
             Capabilities {
-                reasoning: false,
+                reasoning: Reasoning::Nothing,
                 ..FULL
             },
         ),
         (
             json!({"error": "think value \"low\" is not supported for this model"}),
             Capabilities {
-                reasoning: false,
+                reasoning: Reasoning::Switch,
                 ..FULL
             },
         ),
         (
             json!({"error": "invalid think value: \"minimal\" (must be \"high\", \"medium\", \"low\", true, or false)"}),
             Capabilities {
-                reasoning: false,
+                reasoning: Reasoning::Switch,
                 ..FULL
             },
         ),
