@@ -4,6 +4,7 @@
 //! to what goes over the wire.
 
 mod batches;
+mod billing;
 mod matrix;
 mod providers;
 mod replies;

@@ -58,8 +58,10 @@ pub enum LlmError {
     /// The provider may bill it anyway.
     #[error("no answer within {} ms", after.as_millis())]
     Timeout { after: Duration },
-    #[error("could not connect to the provider")]
+    #[error("{}", connection_failure(*was_sent))]
     Connect {
+        /// The connection broke after the request had been written: the provider may have answered it.
+        was_sent: bool,
         #[source]
         source: BoxError,
     },
@@ -202,6 +204,7 @@ impl LlmError {
     pub const fn may_be_billed(&self) -> bool {
         match self {
             Self::Timeout { .. } | Self::Cancelled | Self::ReplyTooLarge { .. } => true,
+            Self::Connect { was_sent, .. } => *was_sent,
             Self::Transient { .. }
             | Self::RateLimited { .. }
             | Self::QuotaExhausted { .. }
@@ -213,7 +216,6 @@ impl LlmError {
             | Self::Truncated { .. }
             | Self::InvalidReply { .. }
             | Self::InvalidOutput { .. }
-            | Self::Connect { .. }
             | Self::UnknownFixture { .. }
             | Self::NotAdmitted(_)
             | Self::Ledger { .. } => false,
@@ -250,6 +252,14 @@ impl LlmError {
             Self::NotAdmitted(_) => "not_admitted",
             Self::Ledger { .. } => "ledger",
         }
+    }
+}
+
+const fn connection_failure(was_sent: bool) -> &'static str {
+    if was_sent {
+        "the connection to the provider broke before its answer was there"
+    } else {
+        "could not connect to the provider"
     }
 }
 
@@ -371,7 +381,15 @@ mod tests {
                 true,
                 false,
             ),
-            (E::Connect { source: source() }, "connect", true, false),
+            (
+                E::Connect {
+                    was_sent: false,
+                    source: source(),
+                },
+                "connect",
+                true,
+                false,
+            ),
             (
                 E::UnknownFixture { task: "summary" },
                 "unknown_fixture",
@@ -401,6 +419,7 @@ mod tests {
     #[test]
     fn error_text_does_not_repeat_its_source() {
         let error = LlmError::Connect {
+            was_sent: false,
             source: BoxError::from("connection refused"),
         };
         assert!(!error.to_string().contains("connection refused"));

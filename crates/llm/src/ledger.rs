@@ -66,9 +66,16 @@ pub struct FailedRequest<'a> {
 impl FailedRequest<'_> {
     /// Returns whether the provider may bill the request although its usage is not known.
     pub fn may_be_billed(&self) -> bool {
-        // A connection that broke inside a response belongs to a request that was worked on.
-        let broke_off = matches!(self.error, LlmError::Connect { .. }) && self.status.is_some();
-        self.usage.is_none() && (self.error.may_be_billed() || broke_off)
+        // An answer that is of no use is billed like others, whether or not it says what it cost.
+        let is_answered = self.status.is_some_and(|status| status / 100 == 2)
+            && matches!(
+                self.error,
+                LlmError::InvalidReply { .. }
+                    | LlmError::Truncated { .. }
+                    | LlmError::Refused { .. }
+            );
+        let is_known = self.usage.is_some_and(|usage| usage.total() > 0);
+        !is_known && (self.error.may_be_billed() || is_answered)
     }
 }
 

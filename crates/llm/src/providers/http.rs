@@ -255,6 +255,7 @@ impl Http {
         }
         // Omits the URL, which may name an internal host and repeats the configuration.
         LlmError::Connect {
+            was_sent: !(error.is_connect() || error.is_builder()),
             source: error.without_url().into(),
         }
     }

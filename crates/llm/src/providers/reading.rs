@@ -25,19 +25,24 @@ pub(super) struct Received {
     pub(super) finish: Option<FinishReason>,
 }
 
-/// Parses a response with status 200 into the provider's type.
+/// Parses a response with status 200 into the provider's type, of which `U` is the usage, in this field or, without one, beside
+/// the answer.
 ///
 /// # Errors
-/// If the body is an error, no JSON, or of another shape.
-pub(super) fn parse<T: DeserializeOwned>(
+/// If the body is an error, no JSON, or of another shape. Puts the cost of an answer of another shape into `info`.
+pub(super) fn parse<T: DeserializeOwned, U: DeserializeOwned + Into<TokenUsage>>(
     body: &[u8],
     headers: &HeaderMap,
     request: &AttemptRequest<'_>,
+    usage: Option<&str>,
+    info: &mut AttemptInfo,
 ) -> Result<T, LlmError> {
     let body: Value = serde_json::from_slice(body).map_err(|_| invalid("not JSON"))?;
     if let Some(error) = classify::error_in_success(&body, headers, request.clock.now()) {
         return Err(error);
     }
+    let usage = usage.map_or(&body, |field| &body[field]);
+    info.usage = U::deserialize(usage).ok().map(Into::into);
     serde_json::from_value(body).map_err(|_| invalid("an unknown form"))
 }
 

@@ -16,8 +16,6 @@ struct Message {
     #[serde(default, deserialize_with = "reading::or_default")]
     content: Vec<Block>,
     stop_reason: Option<String>,
-    #[serde(default, deserialize_with = "reading::or_default")]
-    usage: Usage,
 }
 
 #[derive(Deserialize)]
@@ -52,8 +50,8 @@ pub(super) fn read(
     limit: u32,
     info: &mut AttemptInfo,
 ) -> Result<Reply, LlmError> {
-    let message: Message = reading::parse(body, headers, request)?;
-    let usage = TokenUsage::from(message.usage);
+    let message: Message = reading::parse::<_, Usage>(body, headers, request, Some("usage"), info)?;
+    let usage = info.usage.unwrap_or_default();
     let is_ours = |block: &&Block| block.r#type == "tool_use" && block.name == request.schema.name;
     let called = message.content.iter().find(is_ours);
     let finish = match message.stop_reason.as_deref() {

@@ -16,8 +16,6 @@ struct Response {
     candidates: Vec<Candidate>,
     prompt_feedback: Option<PromptFeedback>,
     model_version: Option<String>,
-    #[serde(default, deserialize_with = "reading::or_default")]
-    usage_metadata: Usage,
 }
 
 #[derive(Deserialize)]
@@ -69,9 +67,9 @@ pub(super) fn read(
     limit: u32,
     info: &mut AttemptInfo,
 ) -> Result<Reply, LlmError> {
-    let response: Response = reading::parse(body, headers, request)?;
-    let usage = TokenUsage::from(response.usage_metadata);
-    info.usage = Some(usage);
+    let response: Response =
+        reading::parse::<_, Usage>(body, headers, request, Some("usageMetadata"), info)?;
+    let usage = info.usage.unwrap_or_default();
     let Some(candidate) = response.candidates.into_iter().next() else {
         // A blocked prompt has status 200 and no candidate.
         let blocked = response

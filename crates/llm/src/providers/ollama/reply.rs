@@ -14,6 +14,11 @@ struct Response {
     model: Option<String>,
     message: Option<Message>,
     done_reason: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Usage {
     prompt_eval_count: Option<u64>,
     eval_count: Option<u64>,
 }
@@ -35,14 +40,9 @@ pub(super) fn read(
     limit: u32,
     info: &mut AttemptInfo,
 ) -> Result<Reply, LlmError> {
-    let response: Response = reading::parse(body, headers, request)?;
-    let usage = TokenUsage {
-        // A prompt that the server still has in memory is not counted.
-        input: response.prompt_eval_count.unwrap_or_default(),
-        output: response.eval_count.unwrap_or_default(),
-        ..TokenUsage::default()
-    };
-    info.usage = Some(usage);
+    // It stands beside the answer.
+    let response: Response = reading::parse::<_, Usage>(body, headers, request, None, info)?;
+    let usage = info.usage.unwrap_or_default();
     let message = response.message.ok_or(reading::invalid("no message"))?;
     let finish = match response.done_reason.as_deref() {
         None | Some("") => FinishReason::Unstated,
@@ -56,4 +56,15 @@ pub(super) fn read(
         finish: Some(finish),
     };
     answer.into_reply(usage, limit, info)
+}
+
+impl From<Usage> for TokenUsage {
+    fn from(usage: Usage) -> Self {
+        Self {
+            // A prompt that the server still has in memory is not counted.
+            input: usage.prompt_eval_count.unwrap_or_default(),
+            output: usage.eval_count.unwrap_or_default(),
+            ..Self::default()
+        }
+    }
 }

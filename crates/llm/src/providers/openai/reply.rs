@@ -16,7 +16,6 @@ struct Completion {
     choices: Vec<Choice>,
     model: Option<String>,
     service_tier: Option<String>,
-    usage: Option<Usage>,
 }
 
 #[derive(Deserialize)]
@@ -108,10 +107,10 @@ pub(crate) fn read(
     limit: u32,
     info: &mut AttemptInfo,
 ) -> Result<Reply, LlmError> {
-    let completion: Completion = reading::parse(body, headers, request)?;
+    let completion: Completion =
+        reading::parse::<_, Usage>(body, headers, request, Some("usage"), info)?;
     info.tier = reading::served_tier(completion.service_tier.as_deref());
-    let usage = completion.usage.unwrap_or_default().into();
-    info.usage = Some(usage);
+    let usage = info.usage.unwrap_or_default();
     let choice = completion.choices.into_iter().next();
     let choice = choice.ok_or(reading::invalid("no choices"))?;
     let message = choice.message.ok_or(reading::invalid("no message"))?;

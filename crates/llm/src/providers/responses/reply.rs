@@ -17,7 +17,6 @@ struct Response {
     incomplete_details: Option<Incomplete>,
     #[serde(default, deserialize_with = "reading::or_default")]
     output: Vec<Item>,
-    usage: Option<Usage>,
 }
 
 #[derive(Deserialize)]
@@ -72,9 +71,10 @@ pub(super) fn read(
     limit: u32,
     info: &mut AttemptInfo,
 ) -> Result<Reply, LlmError> {
-    let response: Response = reading::parse(body, headers, request)?;
+    let response: Response =
+        reading::parse::<_, Usage>(body, headers, request, Some("usage"), info)?;
     info.tier = reading::served_tier(response.service_tier.as_deref());
-    let usage = response.usage.unwrap_or_default().into();
+    let usage = info.usage.unwrap_or_default();
     let parts = || {
         let messages = response
             .output
