@@ -1,6 +1,8 @@
 //! `backfills`: how far a backfill job has come.
 
 use crate::domain::watch::Cursor;
+use base::TenantId;
+use chrono::{DateTime, Utc};
 use queue::Job;
 use sqlx::PgConnection;
 
@@ -61,6 +63,25 @@ pub async fn put(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Returns when the first of the tenant's emails continues that a budget has stopped, by the code of its last attempt; none if
+/// none has.
+pub async fn budget_stop(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    code: &str,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "select min(run_at) from jobs
+         join job_attempts last on last.job_id = jobs.id and last.attempt = jobs.attempt
+         where jobs.tenant_id = $1 and jobs.kind = 'triage.email' and jobs.state = 'scheduled' and jobs.run_at > now()
+           and last.outcome = 'snoozed' and last.error_code = $2",
+        tenant.0,
+        code,
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// Deletes up to `limit` rows whose job is no longer kept.

@@ -1,12 +1,15 @@
 //! The older email of a folder, read by a job: each email once, at low priority, also if the worker dies on the way.
 
 use super::{QUICK, TestApp, app_at, app_with, email, jobs};
-use crate::support::{
-    client::send,
-    cutter::Cutter,
-    dovecot::{Dovecot, USER},
-    eventually,
-    wait::SOON,
+use crate::{
+    lanes::put_budgets,
+    support::{
+        client::send,
+        cutter::Cutter,
+        dovecot::{Dovecot, USER},
+        eventually,
+        wait::SOON,
+    },
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -237,4 +240,45 @@ async fn password_that_was_rejected_is_not_tried_again() {
     }
     let log = dovecot.log();
     assert_eq!(log.matches("auth failed").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn backfill_waits_for_the_budget_and_says_so() {
+    let dovecot = Dovecot::start().await;
+    let app = app_with(&dovecot).await;
+    for number in 0..5 {
+        dovecot.deliver("INBOX", &email(number));
+    }
+    let budget =
+        |tokens: i64| json!({"budgets": [{"kind": "*", "period": "day", "max_tokens": tokens}]});
+    put_budgets(&app.client, &budget(10)).await;
+    let _worker = app.worker_with(QUICK).await;
+    let first = app.client.submitted(email(100).as_bytes(), "first").await;
+    let reason = async |id: &str| {
+        let why = app.client.get(&format!("/v1/jobs/{id}/explain")).await;
+        why.body["reasons"][0]["error_code"].clone()
+    };
+    let stops = async |id: &str, code: &str| {
+        eventually(SOON, async || match reason(id).await {
+            found if found == code => Ok(()),
+            found => Err(found.to_string()),
+        })
+        .await;
+    };
+    stops(&first, "llm_over_budget").await;
+    let body = json!({"since": "2026-01-01T00:00:00Z"});
+    let asked = ask(&app, &body).await;
+    let id = asked.body["id"].as_str().unwrap().to_owned();
+    stops(&id, "backfill_over_budget").await;
+    assert_eq!(jobs(&app).await, 1, "no email was enqueued to wait");
+    let job = app.client.job(&id).await;
+    assert_eq!(job["state"], "scheduled", "{job}");
+
+    put_budgets(&app.client, &budget(100_000_000)).await;
+    let due = "update jobs set run_at = now() where state = 'scheduled' and kind = '";
+    app.db.execute(&format!("{due}triage.email'")).await;
+    app.client.finished(&first).await;
+    app.db.execute(&format!("{due}mailbox.backfill'")).await;
+    let job = app.client.finished(&id).await;
+    assert_eq!(job["output"]["enqueued"], 5, "{job}");
 }

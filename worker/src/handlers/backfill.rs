@@ -2,7 +2,8 @@
 //! the group that was being read. Gives its slot back every now and then.
 
 use super::{
-    action::provider_error::refusal_or_failure, connected::connected, internal, unavailable,
+    action::provider_error::refusal_or_failure, connected::connected, internal,
+    model_failure::effects::BUDGET_CODE, unavailable,
 };
 use crate::{
     effects::ProviderContext,
@@ -18,7 +19,7 @@ use crate::{
     },
 };
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use jobs::{
     commands::watches::backfill::deliver,
     kinds::backfill::{Args, Backfill, Output},
@@ -37,6 +38,8 @@ const LISTED: usize = 200;
 /// How long an attempt reads before it lets other jobs have its slot.
 const TURN: Duration = Duration::from_secs(20);
 const PAUSE: TimeDelta = TimeDelta::milliseconds(500);
+/// How long it waits at most before it looks whether emails still wait for a budget.
+const BUDGET_PAUSE: TimeDelta = TimeDelta::minutes(10);
 
 /// Backfills folders.
 pub struct BackfillHandler {
@@ -58,6 +61,8 @@ enum TurnEnd {
     Limited,
     /// Other jobs have their turn first.
     Paused,
+    /// Emails wait for a budget: more of them would only wait too, and be left to a person in the end.
+    OverBudget(DateTime<Utc>),
 }
 
 /// Why a turn failed.
@@ -140,6 +145,7 @@ impl BackfillRun<'_> {
         reader.close().await;
         match end {
             TurnEnd::Paused => Err(Stop::Failure(self.pause())),
+            TurnEnd::OverBudget(until) => Err(Stop::Failure(self.over_budget(until))),
             TurnEnd::Limited => Ok(self.output(true)),
             TurnEnd::Complete => Ok(self.output(false)),
         }
@@ -170,6 +176,9 @@ impl BackfillRun<'_> {
         for part in uids.chunks(LISTED) {
             let listed = list_part(reader, part, self.was_refused()).await?;
             for group in groups(&listed, &self.args.period) {
+                if let Some(until) = self.budget_stop().await? {
+                    return Ok(Some(TurnEnd::OverBudget(until)));
+                }
                 let left = self.left();
                 let exceeds = group.uids.len() > left;
                 if left > 0 || !exceeds {
@@ -193,6 +202,19 @@ impl BackfillRun<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Returns when an email continues that a budget has stopped.
+    async fn budget_stop(&self) -> Result<Option<DateTime<Utc>>, Stop> {
+        if self.args.dry_run {
+            return Ok(None);
+        }
+        let read = async {
+            let mut conn = self.ctx.pool.acquire().await?;
+            backfills::budget_stop(&mut conn, self.ctx.job.lease.tenant, BUDGET_CODE).await
+        };
+        read.await
+            .map_err(|error| Stop::Failure(unavailable(&error)))
     }
 
     /// Emails that may still be read.
@@ -244,6 +266,17 @@ impl BackfillRun<'_> {
             "backfill_continues",
             "The backfill lets other jobs go first and continues automatically.",
             "the turn is over",
+        )
+    }
+
+    fn over_budget(&self, until: DateTime<Utc>) -> Failure {
+        // It may be raised before.
+        let again = until.min(self.ctx.clock.now() + BUDGET_PAUSE);
+        Failure::rate_limited(
+            again,
+            "backfill_over_budget",
+            "The budget for language models is used up; the backfill reads on when it is renewed or raised.",
+            "emails wait for the budget",
         )
     }
 

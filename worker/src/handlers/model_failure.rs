@@ -10,7 +10,7 @@ use super::ask::{AskError, FailedCall};
 use super::unavailable;
 use base::telemetry::chain;
 use chrono::{DateTime, TimeDelta, Utc};
-use effects::{BATCH_CODE, JobEffect, RATE_CODE, gave_no_answer, job_effect};
+use effects::{BATCH_CODE, BUDGET_CODE, JobEffect, RATE_CODE, gave_no_answer, job_effect};
 use jobs::domain::llm::{ModelName, OutagePolicy};
 use jobs::store::{
     llm_calls::{self, FailureFacts},
@@ -177,7 +177,7 @@ fn waiting(error: &LlmError, until: DateTime<Utc>) -> Failure {
     };
     let (code, message) = match (error, class) {
         (LlmError::NotAdmitted(NotAdmitted::OverBudget { .. }), _) => (
-            "llm_over_budget",
+            BUDGET_CODE,
             "The budget for the language model is used up; the job continues when it is renewed or raised.",
         ),
         (LlmError::NotAdmitted(NotAdmitted::PriceUnknown { .. }), _) => (

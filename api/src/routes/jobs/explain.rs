@@ -189,6 +189,9 @@ fn why_waiting(code: &str) -> &'static str {
         "llm_stopped" => {
             "The language model rejects our requests until an operator acts; the job tries again"
         }
+        "backfill_over_budget" => {
+            "Your budget for the language model is used up; the backfill continues when it is renewed or raised"
+        }
         "llm_over_budget" => "Your budget for the language model is used up; the job continues",
         "llm_price_unknown" => {
             "Your budget is in money and the language model has no known price; the job tries again"

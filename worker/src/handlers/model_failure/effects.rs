@@ -16,6 +16,8 @@ pub(crate) const LANE_CODES: [&str; 4] = [
 ];
 /// The code of jobs that wait for their turn at the model's rate. They keep it when a lane closes.
 pub(in crate::handlers) const RATE_CODE: &str = "llm_rate_reached";
+/// The code of jobs that wait for a budget.
+pub(in crate::handlers) const BUDGET_CODE: &str = "llm_over_budget";
 /// The code of jobs whose question is in a batch. They are released when it has ended.
 pub(crate) const BATCH_CODE: &str = "llm_batched";
 /// The classes of failures that an operator must mend.
