@@ -1,5 +1,5 @@
 //! An outage under 300 emails and 50 drafts discards no job, counts no attempt and leaves no email to a person. In a full run it
-//! lasts a minute.
+//! lasts ten minutes.
 
 use super::*;
 
@@ -10,7 +10,7 @@ const ALL: i64 = 350;
 #[tokio::test]
 async fn outage_under_300_emails_and_50_drafts_costs_time_only() {
     let is_full = std::env::var_os("POSTROOM_FULL").is_some();
-    let outage = Duration::from_secs(if is_full { 60 } else { 10 });
+    let outage = Duration::from_secs(if is_full { 600 } else { 10 });
     let db = TestDb::new().await;
     let model = FakeModel::start([Reply::Refuses(503, None)]).await;
     let api = TestApi::start(&db).await;
@@ -36,6 +36,7 @@ async fn outage_under_300_emails_and_50_drafts_costs_time_only() {
     }
     let meanwhile = model.calls() - before;
     let seconds = usize::try_from(started.elapsed().as_secs()).unwrap();
+    eprintln!("{meanwhile} requests in {seconds} s of the outage");
     assert!(
         meanwhile <= seconds + 1,
         "{meanwhile} requests in {seconds} s"
@@ -58,6 +59,7 @@ async fn outage_under_300_emails_and_50_drafts_costs_time_only() {
         i64::try_from(DRAFTS).unwrap(),
     );
     assert_all_done(&db, emails, drafts).await;
+    eprintln!("all done {:?} after it", back.elapsed());
     assert!(
         back.elapsed() < Duration::from_secs(120),
         "{:?}",

@@ -23,7 +23,8 @@ pub(super) const BASE_URL: Variable = Variable::optional(
     "LLM_BASE_URL",
     "https://api.openai.com/v1",
     "the provider's",
-    "The address of the model's API; required for Azure (`https://NAME.openai.azure.com`)",
+    "The address of the model's API. For `openai`, `openai-responses` and `mistral` all before `/chat/completions` or `/responses`, \
+     mostly with `/v1`; for the others the server's, with or without the version. Required for Azure (`https://NAME.openai.azure.com`)",
 );
 pub(super) const API_VERSION: Variable = Variable::with_default(
     "LLM_API_VERSION",

@@ -44,7 +44,7 @@ pub(super) const HEADERS: Variable = Variable::optional(
     "LLM_EXTRA_HEADERS",
     "x-team=postroom,x-route=eu",
     "–",
-    "Headers added to every request, for gateways; values are not logged",
+    "Headers added to every request, for gateways: `name=value`, separated by commas; values are not logged",
 );
 
 /// Headers that the client sets itself.
