@@ -29,6 +29,9 @@ create table tenants (
     -- How long a model's answer is used again; null, the default: never. At most a day, because an answer tells of its
     -- email.
     answer_cache_seconds int check (answer_cache_seconds between 60 and 86400),
+    -- How long questions to models and their answers are kept for people to read; null, the default: they are not. Short,
+    -- because they hold whole emails.
+    prompt_capture_days int check (prompt_capture_days between 1 and 14),
     -- How long emails are kept, and what is made of them. Null: for good.
     email_retention_days int check (email_retention_days between 7 and 3650),
     created_at timestamptz not null default now(),

@@ -68,6 +68,22 @@ create table llm_answers (
 );
 create index llm_answers_created_at on llm_answers (created_at);
 
+-- Questions to models and their answers, kept for people to read where a tenant's owner wants it.
+create table llm_captures (
+    tenant_id uuid not null references tenants (id),
+    -- Of llm_calls.
+    call_id uuid not null,
+    job_id uuid not null,
+    step text not null,
+    -- The messages and the answer, as JSON, sealed for this row (CREDENTIAL_KEYS).
+    exchange bytea not null,
+    key_id text not null,
+    created_at timestamptz not null default now(),
+    primary key (tenant_id, call_id)
+);
+create index llm_captures_job on llm_captures (tenant_id, job_id);
+create index llm_captures_created_at on llm_captures (created_at);
+
 -- A lane is a provider with a model. While it has a reason, it is open (in the words of circuit breakers): nobody asks
 -- before `until`, and then one request at a time probes it.
 create table llm_lanes (

@@ -16,8 +16,8 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 const KEYS: Variable = Variable::optional(
     "CREDENTIAL_KEYS",
     "k1:<32 bytes as base64>",
-    "no connections, no second factors",
-    "Seal the secrets of connections and second factors: `id:key` with 32 bytes as base64 (`openssl rand -base64 32`), \
+    "no connections, no second factors, no `prompt_capture_days`",
+    "Seal the secrets of connections and second factors, and questions to models that are kept: `id:key` with 32 bytes as base64 (`openssl rand -base64 32`), \
      separated by commas; the first key seals, all of them open. Required as soon as one of them exists",
 );
 

@@ -26,6 +26,7 @@ pub mod llm_batch_items;
 pub mod llm_batches;
 pub mod llm_budgets;
 pub mod llm_calls;
+pub mod llm_captures;
 pub mod llm_checkpoints;
 pub mod llm_lanes;
 pub mod llm_rates;

@@ -11,6 +11,8 @@ use crate::{
         wait::SOON,
     },
 };
+use base::env::Env;
+use jobs::{commands::llm::captures, secrets::KeyRing, store::llm_captures};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{ops::Range, time::Duration};
@@ -391,4 +393,28 @@ async fn email_beyond_the_budget_waits_for_it_and_is_in_no_batch() {
             .await,
         0
     );
+}
+
+#[tokio::test]
+async fn question_of_a_batch_is_kept_with_its_answer_for_a_tenant_that_wants_it() {
+    const KEYS: &str = "k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+    let setup = Setup::with(Mode::Answers).await;
+    let db = &setup.db;
+    db.execute("update tenants set prompt_capture_days = 7")
+        .await;
+    let keys = [("CREDENTIAL_KEYS", KEYS)];
+    let _worker = setup.server.worker(db, &keys).await;
+    setup.submit(0..1).await;
+    setup.assert_done(1).await;
+    let mut conn = db.pool().acquire().await.expect("a connection");
+    let call = db.one("select call_id from llm_captures").await;
+    let tenant = setup.client.tenant;
+    let sealed = llm_captures::find(&mut conn, tenant, call).await;
+    let sealed = sealed.expect("the database answers").expect("it was kept");
+    let ring = KeyRing::from_env(&mut Env::from_vars(keys)).expect("keys");
+    let exchange = captures::open(&ring, tenant, call, &sealed).expect("it opens");
+    let asked = exchange.messages.iter().map(|message| &message.content);
+    assert!(asked.clone().any(|text| text.contains("When can we meet")));
+    let answer = exchange.answer.expect("an answer");
+    assert!(answer.contains("A person asks"), "{answer}");
 }

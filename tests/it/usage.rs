@@ -1,6 +1,7 @@
 //! Budgets are not overrun, and usage is summed from what was recorded.
 
 mod cache;
+mod captures;
 mod keys;
 mod many_workers;
 mod urgency;

@@ -104,6 +104,7 @@ pub fn registry(config: &WorkerConfig, metrics: &WorkerMetrics) -> Result<Handle
         config.rate,
         metrics.spend.clone(),
     )
+    .sealed_by(config.keys.clone())
     .recorded_by(recorder.map_err(RegistryError::Recording)?);
     let triage =
         TriageMetrics::register(&metrics.registry).map_err(RegistryError::TriageMetrics)?;

@@ -36,8 +36,8 @@ pub(super) async fn run(
         .await
         .context("could not erase every secret")?;
     print(&format!(
-        "{} connection(s) need their secret again; {} second factor(s) removed",
-        forgotten.connections, forgotten.second_factors
+        "{} connection(s) need their secret again; {} second factor(s) removed; {} exchange(s) with models deleted",
+        forgotten.connections, forgotten.second_factors, forgotten.captures
     ))
 }
 
@@ -57,7 +57,10 @@ pub(super) async fn reseal_all(
         .iter()
         .map(|key| {
             let (id, connections, factors) = (&key.id, key.connections, key.second_factors);
-            format!("{id} ({connections} connection(s), {factors} second factor(s))")
+            let captures = key.captures;
+            format!(
+                "{id} ({connections} connection(s), {factors} second factor(s), {captures} exchange(s) with models)"
+            )
         })
         .collect();
     let needed = if needed.is_empty() {

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod cancel;
+mod captures;
 mod events;
 mod explain;
 mod list;
@@ -28,6 +29,7 @@ pub fn routes() -> Vec<Route> {
         poll::route(),
         cancel::route(),
         attempts::route(),
+        captures::route(),
         explain::route(),
         events::route(),
     ];

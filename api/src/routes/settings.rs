@@ -24,6 +24,8 @@ use serde::{Deserialize, Serialize};
 
 /// How long a tenant may keep emails, in days.
 const RETENTIONS: std::ops::RangeInclusive<i32> = 7..=3650;
+/// How long questions to models may be kept, in days; none: they are not.
+const CAPTURES: std::ops::RangeInclusive<i32> = 0..=14;
 /// How long answers may be used again, in seconds.
 const CACHE: std::ops::RangeInclusive<i32> = 60..=86_400;
 /// The waits that a tenant may choose, in seconds.
@@ -78,6 +80,9 @@ struct SettingsBody {
     /// How long the answer of a language model is used again for the same question of the same day; null: never.
     #[schemars(range(min = 60, max = 86_400))]
     answer_cache_seconds: Option<i32>,
+    /// So many days what language models are asked and answer is kept, sealed, for the owners to read; null: it is not.
+    #[schemars(range(min = 1, max = 14))]
+    prompt_capture_days: Option<i32>,
     on_outage: OnOutage,
     /// The longest time that an email waits for a language model that is unavailable.
     #[schemars(range(min = 1, max = 2_592_000))]
@@ -119,6 +124,11 @@ struct NewSettings {
     #[serde(default)]
     #[schemars(range(min = 60, max = 86_400))]
     answer_cache_seconds: Option<i32>,
+    /// So many days what language models are asked and answer is kept, sealed, for the owners to read; 0: it is not, and what
+    /// was kept is deleted. Unchanged by default; only owners change it.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 14))]
+    prompt_capture_days: Option<i32>,
     /// `wait` by default.
     #[serde(default = "wait")]
     on_outage: OnOutage,
@@ -217,6 +227,19 @@ async fn put(
             "Must be from 60 seconds to a day.",
         ));
     }
+    if let Some(days) = body.prompt_capture_days {
+        if !CAPTURES.contains(&days) {
+            let detail = "Must be from 0 to 14 days.";
+            return Err(ApiError::new(
+                Code::InvalidBody,
+                "Keep questions to language models for 14 days at most.",
+            )
+            .at("/prompt_capture_days", "OUT_OF_RANGE", detail));
+        }
+        if days > 0 {
+            stored_secrets(&app)?;
+        }
+    }
     let new = |present: Settings| Settings {
         trust_mode: body.trust_mode,
         sending_disabled: body.sending_disabled,
@@ -228,6 +251,10 @@ async fn put(
         quote_original: body.quote_original,
         email_retention_days: body.email_retention_days,
         answer_cache_seconds: body.answer_cache_seconds,
+        prompt_capture_days: match body.prompt_capture_days {
+            None => present.prompt_capture_days,
+            Some(days) => (days > 0).then_some(days),
+        },
         outage: OutagePolicy {
             on_outage: body.on_outage,
             triage_wait: body.triage_wait_seconds,
@@ -250,6 +277,10 @@ impl From<PutSettingsError> for ApiError {
                 Code::Forbidden,
                 "Only owners and admins change whether another person must approve an action.",
             ),
+            PutSettingsError::Captures => Self::new(
+                Code::Forbidden,
+                "Only owners change whether questions to language models are kept.",
+            ),
             PutSettingsError::Database(error) => error.into(),
         }
     }
@@ -266,6 +297,7 @@ impl From<Settings> for SettingsBody {
             quote_original: settings.quote_original,
             email_retention_days: settings.email_retention_days,
             answer_cache_seconds: settings.answer_cache_seconds,
+            prompt_capture_days: settings.prompt_capture_days,
             on_outage: settings.outage.on_outage,
             triage_wait_seconds: settings.outage.triage_wait,
             draft_wait_seconds: settings.outage.draft_wait,

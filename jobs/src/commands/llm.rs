@@ -1,6 +1,7 @@
-//! Requests to a model whose worker died, and budgets.
+//! Requests to a model whose worker died, budgets, and what was asked where it is kept.
 
 pub mod batches;
+pub mod captures;
 pub mod turns;
 
 use crate::domain::{

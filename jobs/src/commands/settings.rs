@@ -4,7 +4,7 @@ use crate::domain::ResourceKind;
 use crate::{
     domain::{AuditAction, Detail, NewAuditEntry, Session, session::Scope},
     store::{
-        audit, llm_answers,
+        audit, llm_answers, llm_captures,
         tenants::{self, Settings},
     },
 };
@@ -19,6 +19,9 @@ pub enum PutSettingsError {
     /// Those whom it binds must not lift it.
     #[error("the session may not change whether an action needs the approval of another person")]
     FourEyes,
+    /// Who may not read what is kept must not have it kept, nor deleted.
+    #[error("the session may not change whether questions to models are kept")]
+    Captures,
     #[error("could not store the settings")]
     Database(#[from] sqlx::Error),
 }
@@ -45,9 +48,17 @@ pub async fn put_settings(
     if settings.four_eyes != present.four_eyes && !session.may(Scope::UsersManage) {
         return Err(PutSettingsError::FourEyes);
     }
+    if settings.prompt_capture_days != present.prompt_capture_days
+        && !session.may(Scope::CapturesRead)
+    {
+        return Err(PutSettingsError::Captures);
+    }
     tenants::set_settings(&mut tx, session.tenant, settings).await?;
     if settings.answer_cache_seconds.is_none() {
         llm_answers::delete_all(&mut tx, session.tenant).await?;
+    }
+    if settings.prompt_capture_days.is_none() {
+        llm_captures::delete_all(&mut tx, session.tenant).await?;
     }
     let actor = session.actor();
     let tenant = session.tenant;
@@ -69,6 +80,10 @@ pub async fn put_settings(
             .count(
                 "answer_cache_seconds",
                 settings.answer_cache_seconds.unwrap_or(0),
+            )
+            .count(
+                "prompt_capture_days",
+                settings.prompt_capture_days.unwrap_or(0),
             )
             .word("trust_mode", settings.trust_mode.as_str())
             .flag("sending_disabled", settings.sending_disabled)

@@ -1,6 +1,7 @@
 //! Model calls as the business sees them: [`Lane`], the circuit breaker of a provider with a model, [`rate`], how often it is
 //! asked, [`urgency`], how soon an answer is needed, and [`OutagePolicy`], what a tenant wants during an outage. Pure.
 
+pub mod capture;
 pub mod rate;
 pub mod urgency;
 

@@ -25,6 +25,8 @@ pub enum Scope {
     UsersManage,
     /// Whose tokens open sessions.
     IdentityManage,
+    /// What models were asked and answered, and whether it is kept.
+    CapturesRead,
     AuditRead,
     /// The user's memory.
     MemoryRead,
@@ -40,7 +42,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::OwnSessions,
         Self::JobsRead,
         Self::JobsWrite,
@@ -57,6 +59,7 @@ impl Scope {
         Self::KeysManage,
         Self::UsersManage,
         Self::IdentityManage,
+        Self::CapturesRead,
         Self::AuditRead,
         Self::MemoryRead,
         Self::MemoryWrite,
@@ -85,6 +88,7 @@ impl Scope {
             Self::KeysManage => "keys:manage",
             Self::UsersManage => "users:manage",
             Self::IdentityManage => "identity:manage",
+            Self::CapturesRead => "captures:read",
             Self::AuditRead => "audit:read",
             Self::MemoryRead => "memory:read",
             Self::MemoryWrite => "memory:write",

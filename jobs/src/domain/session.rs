@@ -224,8 +224,8 @@ impl Role {
             Scope::InvitesManage | Scope::KeysManage | Scope::UsersManage => {
                 matches!(self, Owner | Admin)
             }
-            // A person who chooses the provider can log in as anybody.
-            Scope::IdentityManage => matches!(self, Owner),
+            // A person who chooses the provider can log in as anybody, and prompts hold everybody's emails.
+            Scope::IdentityManage | Scope::CapturesRead => matches!(self, Owner),
             Scope::AuditRead | Scope::ApprovalsReadAll => {
                 matches!(self, Owner | Admin | Auditor)
             }

@@ -235,6 +235,8 @@ pub struct Settings {
     pub email_retention_days: Option<i32>,
     /// How long the answers of models are used again for the same question; `None` never.
     pub answer_cache_seconds: Option<i32>,
+    /// How long what models are asked and answer is kept, in days; `None`: it is not.
+    pub prompt_capture_days: Option<i32>,
     pub outage: OutagePolicy,
 }
 
@@ -243,7 +245,8 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         r#"
         select trust_mode as "trust_mode: TrustMode", sending_disabled, unknown_sends as "unknown_sends: UnknownSends",
             four_eyes, on_outage as "on_outage: OnOutage", triage_wait_seconds, draft_wait_seconds, fallback_after_seconds,
-            quote_original, email_retention_days, require_second_factor, answer_cache_seconds
+            quote_original, email_retention_days, require_second_factor, answer_cache_seconds,
+            prompt_capture_days
         from tenants where id = $1
         "#,
         tenant.0
@@ -259,6 +262,7 @@ pub async fn settings(conn: &mut PgConnection, tenant: TenantId) -> Result<Setti
         quote_original: row.quote_original,
         email_retention_days: row.email_retention_days,
         answer_cache_seconds: row.answer_cache_seconds,
+        prompt_capture_days: row.prompt_capture_days,
         outage: OutagePolicy {
             on_outage: row.on_outage,
             triage_wait: row.triage_wait_seconds,
@@ -277,7 +281,7 @@ pub async fn set_settings(
         "update tenants
          set trust_mode = $2, sending_disabled = $3, unknown_sends = $4, on_outage = $5, triage_wait_seconds = $6,
              draft_wait_seconds = $7, fallback_after_seconds = $8, four_eyes = $9, quote_original = $10,
-             email_retention_days = $11, require_second_factor = $12, answer_cache_seconds = $13
+             email_retention_days = $11, require_second_factor = $12, answer_cache_seconds = $13, prompt_capture_days = $14
          where id = $1",
         tenant.0,
         settings.trust_mode.as_str(),
@@ -292,6 +296,7 @@ pub async fn set_settings(
         settings.email_retention_days,
         settings.require_second_factor,
         settings.answer_cache_seconds,
+        settings.prompt_capture_days,
     )
     .execute(conn)
     .await?;

@@ -105,6 +105,7 @@ pub(super) const OPERATIONS: &[(&str, Who, Option<&str>)] = &[
     ("list_audit", AUDITORS, Some("audit:read")),
     ("list_blocks", EVERYBODY, None),
     ("list_budgets", EVERYBODY, Some("rules:read")),
+    ("list_captures", OWNERS, None),
     ("list_connections", NOT_AUDITORS, None),
     ("list_contacts", EVERYBODY, Some("records:read")),
     ("list_dead_letters", EVERYBODY, Some("jobs:read")),

@@ -214,10 +214,11 @@ async fn erased_person_leaves_none_of_their_words_and_a_colleague_keeps_all_of_t
 }
 
 /// Tables of which an export has nothing: what opens something, or is of no use elsewhere.
-const NOT_EXPORTED: [&str; 9] = [
+const NOT_EXPORTED: [&str; 10] = [
     "job_keys",
     "llm_answers",
     "llm_batch_items",
+    "llm_captures",
     "llm_checkpoints",
     "password_resets",
     "recovery_codes",

@@ -9,6 +9,7 @@
 mod access;
 mod batched;
 mod cached;
+mod capture;
 mod forget;
 mod ledger;
 mod metrics;
@@ -207,6 +208,7 @@ async fn ask_one(
     let ended = EndedCall {
         version: ledger.version,
         cost,
+        call,
         result: result.as_ref(),
     };
     if let Some(recorder) = &ledger.access.recorder {

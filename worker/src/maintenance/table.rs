@@ -10,8 +10,8 @@ use super::{
 };
 use futures::future::BoxFuture;
 use jobs::store::{
-    backfills, corrections, identity_providers, llm_answers, llm_batch_items, llm_checkpoints,
-    login_failures, request_keys, sessions, watches,
+    backfills, corrections, identity_providers, llm_answers, llm_batch_items, llm_captures,
+    llm_checkpoints, login_failures, request_keys, sessions, watches,
 };
 use queue::runtime::duty::DutyContext;
 use sqlx::PgConnection;
@@ -61,13 +61,15 @@ const fn purge(name: &'static str, purges: &'static [Purge]) -> Row {
 
 /// Name, seconds between two ticks, function.
 pub(super) const TABLE: &[Row] = &[
-    // Deletes stored model answers of ended jobs, their requests in batches, and answers that are not used again any more.
+    // Deletes stored model answers of ended jobs, their requests in batches, answers that are not used again any more, and what
+    // was kept for people to read.
     purge(
         "purge_checkpoints",
         &[
             |conn, _, limit| Box::pin(llm_checkpoints::purge(conn, limit)),
             |conn, _, limit| Box::pin(llm_batch_items::purge(conn, limit)),
             |conn, _, limit| Box::pin(llm_answers::purge(conn, limit)),
+            |conn, _, limit| Box::pin(llm_captures::purge(conn, limit)),
         ],
     ),
     // Deletes corrections of judgements after their retention.

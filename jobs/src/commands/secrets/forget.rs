@@ -4,7 +4,7 @@ use super::BATCH;
 use crate::{
     commands::sessions::signals::announce_revoked,
     domain::{Actor, AuditAction, NewAuditEntry, ResourceKind, session::RevokeReason},
-    store::{audit, connections, second_factors, sessions},
+    store::{audit, connections, llm_captures, second_factors, sessions},
 };
 use queue::signals::notifier::Notifier;
 use sqlx::PgPool;
@@ -18,9 +18,11 @@ pub struct Forgotten {
     /// They wait for their users to enter the secrets again.
     pub connections: usize,
     pub second_factors: usize,
+    /// What models were asked and answered.
+    pub captures: u64,
 }
 
-/// Erases the secrets that this key seals and asks for them anew, and removes the second factors, whose users' sessions end:
+/// Erases the secrets that this key seals and asks for them anew, deletes the exchanges with models that it seals, and removes the second factors, whose users' sessions end:
 /// what the factor protected is open to a thief who knows the password.
 ///
 /// # Errors
@@ -31,6 +33,14 @@ pub async fn forget_key(
     id: &str,
 ) -> Result<Forgotten, sqlx::Error> {
     let mut forgotten = Forgotten::default();
+    loop {
+        let mut conn = pool.acquire().await?;
+        let deleted = llm_captures::delete_sealed_by(&mut conn, id, BATCH).await?;
+        if deleted == 0 {
+            break;
+        }
+        forgotten.captures += deleted;
+    }
     loop {
         let mut tx = pool.begin().await?;
         let lost = connections::erase_sealed_by(&mut tx, id, KEY_LOST, BATCH).await?;

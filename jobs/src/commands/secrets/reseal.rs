@@ -14,11 +14,12 @@ use crate::{
     store::{
         audit,
         connections::{self, unsealed_urls},
-        second_factors,
+        llm_captures, second_factors,
     },
 };
 use sqlx::{PgConnection, PgPool};
 use std::fmt;
+use uuid::Uuid;
 
 /// What was sealed anew, and what was not.
 #[derive(Debug, Default)]
@@ -40,6 +41,8 @@ pub struct Unopened {
 pub enum SecretOwner {
     Connection(ConnectionId),
     SecondFactor(UserId),
+    /// What a model was asked and answered, by the call.
+    Capture(Uuid),
 }
 
 impl fmt::Display for SecretOwner {
@@ -47,6 +50,7 @@ impl fmt::Display for SecretOwner {
         match self {
             Self::Connection(id) => write!(f, "connection {id}"),
             Self::SecondFactor(user) => write!(f, "second factor of user {user}"),
+            Self::Capture(call) => write!(f, "exchange of call {call}"),
         }
     }
 }
@@ -102,6 +106,7 @@ impl Run<'_> {
     async fn finish(&mut self) -> Result<(), sqlx::Error> {
         self.connections().await?;
         self.second_factors().await?;
+        self.captures().await?;
         self.urls().await?;
         if self.done.sealed == 0 {
             self.record_alone(self.entry(0)).await?;
@@ -185,6 +190,33 @@ impl Run<'_> {
                 if let Some(secret) = self.opened(SecretOwner::SecondFactor(user), opened) {
                     let anew = self.keys.seal(row, &secret);
                     second_factors::set_sealed(&mut tx, tenant, user, &anew).await?;
+                    sealed += 1;
+                }
+            }
+            self.record(&mut tx, sealed).await?;
+            tx.commit().await?;
+            self.done.sealed += sealed;
+        }
+    }
+
+    async fn captures(&mut self) -> Result<(), sqlx::Error> {
+        let mut after = None;
+        loop {
+            let mut tx = self.pool.begin().await?;
+            let old =
+                llm_captures::lock_sealed_by_others(&mut tx, self.keys.active(), after, BATCH)
+                    .await?;
+            let Some((tenant, call, _)) = old.last() else {
+                return Ok(());
+            };
+            after = Some((*tenant, *call));
+            let mut sealed = 0;
+            for (tenant, call, exchange) in old {
+                let row = llm_captures::place(tenant, call);
+                let opened = self.keys.open(row, &exchange);
+                if let Some(exchange) = self.opened(SecretOwner::Capture(call), opened) {
+                    let anew = self.keys.seal(row, &exchange);
+                    llm_captures::set_sealed(&mut tx, tenant, call, &anew).await?;
                     sealed += 1;
                 }
             }

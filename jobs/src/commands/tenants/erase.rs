@@ -17,8 +17,9 @@ use sqlx::{Connection, PgConnection, PgPool};
 const BATCH: i64 = 5000;
 
 /// Tables whose rows open something or are of no use elsewhere.
-const NOT_EXPORTED: [&str; 5] = [
+const NOT_EXPORTED: [&str; 6] = [
     "api_key_tokens",
+    "llm_captures",
     "llm_checkpoints",
     "password_resets",
     "recovery_codes",

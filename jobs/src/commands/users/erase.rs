@@ -6,7 +6,7 @@ use super::manage::{ManageUserError, remove_user};
 use crate::{
     commands::actor::TenantActor,
     domain::{AuditAction, Detail, ResourceKind, UserId},
-    store::{audit, llm_answers, tenant_rows, tenants, user_rows, users},
+    store::{audit, llm_answers, llm_captures, tenant_rows, tenants, user_rows, users},
 };
 use base::TenantId;
 use futures::StreamExt as _;
@@ -61,6 +61,8 @@ pub async fn erase_user(
     audit::client_ids::forget(&mut tx, actor.tenant(), user).await?;
     // Answers do not say whose emails they tell of, and are only a saving.
     llm_answers::delete_all(&mut tx, actor.tenant()).await?;
+    // Nor do the questions, which are kept for days only.
+    llm_captures::delete_all(&mut tx, actor.tenant()).await?;
     let entry = actor
         .audit(AuditAction::UserErased, ResourceKind::User, user)
         .with_detail(Detail::new().count("emails", emails));

@@ -71,6 +71,8 @@ str_enum! {
         /// The lease of the job expired: its worker died or lost its connection.
         JobRescued = "job.rescued",
         LlmCalled = "llm.called",
+        /// A person read what a model was asked and what it answered.
+        CapturesRead = "captures.read",
         TriageReceived = "triage.received",
         TriageRuleMatched = "triage.rule_matched",
         TriageCompleted = "triage.completed",

@@ -5,6 +5,7 @@ use crate::{config::ModelConfig, fixtures, prompts::TRIAGE_TASK, recording::Reco
 use base::{TenantId, clock::Clock};
 use jobs::{
     domain::llm::{LanePolicy, ModelName, rate::Rate},
+    secrets::KeyRing,
     store::llm_lanes::StoredLane,
 };
 use llm::{Model, Models, Naming, Prices, config::ModelError};
@@ -19,6 +20,8 @@ pub struct ModelAccess {
     pub(in crate::handlers) lanes: LanePolicy,
     pub(in crate::handlers) rate: Rate,
     pub(in crate::handlers) spend: SpendMetrics,
+    /// Seal exchanges for tenants that want them kept.
+    pub(super) keys: Option<KeyRing>,
     /// Writes each exchange to disk, in development.
     pub(super) recorder: Option<Recorder>,
     /// Answers in place of the model, in a replay.
@@ -39,9 +42,16 @@ impl ModelAccess {
             lanes,
             rate,
             spend,
+            keys: None,
             recorder: None,
             recorded: None,
         }
+    }
+
+    /// Gives it what seals exchanges.
+    #[must_use]
+    pub fn sealed_by(self, keys: Option<KeyRing>) -> Self {
+        Self { keys, ..self }
     }
 
     /// Has each exchange written to disk.

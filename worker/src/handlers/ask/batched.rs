@@ -5,6 +5,7 @@
 use super::{
     AskError,
     access::ModelAccess,
+    capture::{self, CapturedCall},
     large,
     ledger::{micros, recorded, reservation, settle_call},
     read_checkpoint, small,
@@ -113,6 +114,13 @@ pub(super) async fn hand_in(
         body: &item.body,
     };
     llm_batch_items::insert(&mut tx, &new).await?;
+    let of = CapturedCall {
+        tenant: new.tenant,
+        job: key.job,
+        step: key.step,
+        call: item.id,
+    };
+    capture::keep(&mut tx, access, of, call, None).await?;
     tx.commit().await?;
     Ok(HandedIn::Parked)
 }
@@ -206,6 +214,14 @@ pub(crate) async fn end_item(
             serde_json::to_value(completion).map_err(|error| sqlx::Error::Encode(error.into()))?;
         llm_checkpoints::insert(&mut tx, item.tenant, item.checkpoint(), &kept).await?;
     }
+    let of = CapturedCall {
+        tenant: item.tenant,
+        job: item.job,
+        step: &item.step,
+        call: item.call,
+    };
+    let answer = ended.result.as_ref().map_err(|missing| missing.class);
+    capture::keep_answer(&mut tx, access, of, answer).await?;
     settle(&mut tx, access, asked, item, &ended, waited).await?;
     audit::insert(&mut tx, &[entry(asked, item, &ended, waited)]).await?;
     tx.commit().await

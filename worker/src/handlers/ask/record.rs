@@ -3,7 +3,9 @@
 //! exchange is written to disk too, [`write_exchange`].
 
 use super::{
-    AskError, large,
+    AskError,
+    capture::{self, CapturedCall},
+    large,
     ledger::{Answered, JobLedger},
 };
 use crate::recording::{Exchange, Recorder, rendered};
@@ -21,6 +23,7 @@ use sqlx::PgConnection;
 pub(super) struct EndedCall<'a> {
     pub(super) version: &'static str,
     pub(super) cost: CallCost,
+    pub(super) call: &'a Call<'a>,
     pub(super) result: Result<&'a Completion, &'a LlmError>,
 }
 
@@ -59,6 +62,14 @@ pub(super) async fn record_call(
                 llm_answers::put(&mut tx, job.lease.tenant, hash, &kept).await?;
             }
         }
+        let of = CapturedCall {
+            tenant: job.lease.tenant,
+            job: job.lease.job,
+            step: ledger.key.step,
+            call: ended.cost.last_request,
+        };
+        let answer = ended.result.map_err(LlmError::class);
+        capture::keep(&mut tx, ledger.access, of, ended.call, Some(answer)).await?;
         audit_call(&mut tx, ctx, ledger, ended).await?;
     }
     tx.commit().await?;
