@@ -1,5 +1,7 @@
 //! What a client can rely on in the document: names, tags, bounds, headers and codes; and how it is served.
 
+mod bodies;
+
 use crate::support::{
     TestDb,
     client::{http, send},
@@ -448,9 +450,4 @@ async fn service_refuses_what_the_document_forbids_and_takes_what_it_allows() {
         assert_eq!(answer.status, 400, "{forbidden}: {}", answer.text);
         assert_eq!(answer.body["errors"][0]["pointer"], pointer);
     }
-    let repeated = serde_json::json!({"name": "program", "scopes": vec!["jobs:read"; 11]});
-    let keys = owner.request(reqwest::Method::POST, "/v1/api-keys");
-    let answer = send(keys.json(&repeated)).await;
-    assert_eq!(answer.status, 422, "{}", answer.text);
-    assert_eq!(answer.body["errors"][0]["pointer"], "/scopes");
 }

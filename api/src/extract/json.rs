@@ -1,5 +1,7 @@
 //! Strict JSON: [`StrictJson`]. Refuses what `serde_json` accepts: repeated keys (it keeps the last), deep nesting, U+0000
-//! (which Postgres cannot store), and unknown fields.
+//! (which Postgres cannot store), unknown fields, and arrays in place of objects.
+
+mod by_name;
 
 use super::{body, mismatch::Mismatch};
 use crate::{
@@ -7,6 +9,7 @@ use crate::{
     error::{ApiError, Code},
 };
 use axum::extract::{FromRequest, Request};
+use by_name::ByName;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor,
 };
@@ -76,7 +79,7 @@ pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
 /// # Errors
 /// 422 with a pointer to the invalid field.
 pub fn into_type<T: DeserializeOwned>(value: Value) -> Result<T, ApiError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(ByName(value)).map_err(|error| {
         let mismatch = Mismatch::of(error.path(), &error.inner().to_string());
         let mut pointer = String::new();
         for step in &mismatch.steps {
@@ -293,6 +296,8 @@ mod tests {
             (json!({"inner":[],"a/b~":2}), "/a~1b~0", "UNKNOWN_FIELD"),
             (json!({}), "/inner", "MISSING_FIELD"),
             (json!({"inner":[{}]}), "/inner/0/n", "MISSING_FIELD"),
+            (json!([[{"n":1}]]), "", "INVALID_VALUE"),
+            (json!({"inner":[{"n":1},[1]]}), "/inner/1", "INVALID_VALUE"),
         ];
         for (value, pointer, code) in cases {
             let refusal = into_type::<Outer>(value).unwrap_err();

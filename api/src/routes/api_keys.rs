@@ -84,7 +84,7 @@ struct NewApiKeyBody {
     #[schemars(length(min = 1, max = 100))]
     name: String,
     /// What it may do.
-    #[schemars(length(min = 1, max = 9))]
+    #[schemars(length(min = 1, max = 9), extend("uniqueItems" = true))]
     scopes: Vec<KeyScope>,
     /// When it expires, in days from now; never by default.
     #[serde(default)]
@@ -226,10 +226,12 @@ async fn revoke(
 
 fn parse(body: NewApiKeyBody, session: &Session) -> Result<NewApiKey, ApiError> {
     let name = fields::name("/name", &body.name, MAX_NAME)?;
-    if body.scopes.len() > KeyScope::ALL.len() {
+    let repeated = (1..body.scopes.len()).find(|&at| body.scopes[..at].contains(&body.scopes[at]));
+    if let Some(index) = repeated {
+        let pointer = format!("/scopes/{index}");
         return Err(invalid(
-            "/scopes",
-            "TOO_LONG",
+            &pointer,
+            "DUPLICATE",
             "Give each scope once.".to_owned(),
         ));
     }

@@ -7,6 +7,7 @@ use crate::{
     etag::{Versioned, has_version},
     extract::{CurrentSession, Id, IfMatch, StrictJson},
     route_table::{Access, Route},
+    routes::records::fields,
 };
 use axum::{Json, extract::State, http::Method};
 use base::JobId;
@@ -148,11 +149,11 @@ struct Item {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["bucket"] }, { "required": ["until"] }]))]
 struct Deferral {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fields::given")]
     #[schemars(with = "Bucket")]
     bucket: Option<Bucket>,
     /// RFC 3339, `tomorrow 09:00` or `monday 09:00` in your zone; at most a year ahead.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fields::given")]
     #[schemars(with = "String")]
     until: Option<String>,
 }

@@ -9,6 +9,7 @@ use crate::{
     etag::Versioned,
     extract::{CurrentSession, Id, IfMatch, StrictJson, if_match},
     route_table::{Access, Route},
+    routes::records::fields,
 };
 use axum::{
     extract::State,
@@ -94,13 +95,13 @@ struct NewBlock {
     /// The inbox item that it is for. An item has one open block at a time.
     #[serde(default)]
     inbox_item_id: Option<InboxItemId>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fields::given")]
     #[schemars(with = "Moment")]
     start_at: Option<Moment>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fields::given")]
     #[schemars(with = "Moment")]
     end_at: Option<Moment>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fields::given")]
     #[schemars(with = "i64", range(min = 5, max = 480))]
     minutes: Option<i64>,
     /// Set for one of several plans between which the user chooses.
