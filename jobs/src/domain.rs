@@ -32,6 +32,7 @@ pub mod risk;
 pub mod rules;
 pub mod scope;
 pub mod second_factor;
+mod seen_versions;
 pub mod session;
 pub mod subscription;
 pub mod tasks;
@@ -47,5 +48,6 @@ pub use ids::{
     DraftId, EffectId, FollowUpId, InboxItemId, InviteId, MemoryId, MessageId, ProjectId,
     SessionId, TaskId, UserId,
 };
+pub use seen_versions::SeenVersions;
 pub use session::{Caller, Role, Scope, Session};
 pub use token::{ApiKeyToken, InviteToken, PasswordResetToken, SessionToken};

@@ -317,10 +317,10 @@ async fn bucket_is_meant_in_the_person_s_own_zone_and_refused_when_it_is_not_off
         session: &acme.owner,
         request_id: "req-inbox",
     };
-    let defer = async |bucket, seen, now: &str| {
+    let defer = async |bucket, seen: i32, now: &str| {
         let now: DateTime<Utc> = now.parse().unwrap();
         let command = ItemCommand::Defer(Until::Bucket(bucket));
-        inbox::execute(acme.db.pool(), asking, id, seen, command, now).await
+        inbox::execute(acme.db.pool(), asking, id, &seen.into(), command, now).await
     };
     // 16:30 and Thursday, there.
     for (bucket, now) in [
@@ -375,8 +375,15 @@ async fn item_becomes_a_task_inside_another_transaction_and_can_be_put_back() {
     let mut conn = db.pool().acquire().await.unwrap();
     let refused = inbox::advance(&mut conn, tenant, None, id, None, ItemStep::Complete).await;
     assert!(matches!(refused, Err(RecordError::NotNow { .. })));
-    let back = inbox::advance(&mut conn, tenant, None, id, Some(2), ItemStep::Reopen)
-        .await
-        .unwrap();
+    let back = inbox::advance(
+        &mut conn,
+        tenant,
+        None,
+        id,
+        Some(&2.into()),
+        ItemStep::Reopen,
+    )
+    .await
+    .unwrap();
     assert_eq!(back.after.task, None);
 }

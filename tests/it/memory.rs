@@ -115,6 +115,7 @@ async fn store_note(
 
 async fn change(db: &TestDb, session: &Session, seen: (MemoryId, i32), to: Change) {
     let now = Clock::System.now();
+    let seen = (seen.0, &seen.1.into());
     change_memory(db.pool(), session, seen, to, "req-memory", now)
         .await
         .unwrap();

@@ -181,6 +181,50 @@ async fn change_names_the_version_it_was_made_on_and_changes_only_what_it_names(
 }
 
 #[tokio::test]
+async fn change_applies_if_one_of_the_versions_it_names_is_the_present() {
+    let (_db, _api, client) = open().await;
+    let id = made(&client, "tasks", &json!({"title": "Pay"})).await;
+    let path = format!("/v1/tasks/{id}");
+    let naming = async |etags: &str| {
+        let request = client
+            .request(Method::PATCH, &path)
+            .header("If-Match", etags);
+        send(request.json(&json!({"status": "doing"}))).await
+    };
+    for none in ["\"2\", \"3\"", "W/\"1\"", "\"2\", W/\"1\""] {
+        let stale = naming(none).await;
+        stale.assert_problem(412, "PRECONDITION_FAILED", none);
+    }
+    let changed = naming("\"7\", \"1\"").await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    assert_eq!(changed.header("etag"), Some("\"2\""));
+}
+
+#[tokio::test]
+async fn change_that_names_nothing_leaves_the_version_and_is_not_recorded() {
+    let (db, _api, client) = open().await;
+    for (kind, body) in [
+        ("tasks", json!({"title": "Pay"})),
+        ("projects", json!({"name": "Bills"})),
+        ("contacts", json!({"name": "Ada"})),
+    ] {
+        let id = made(&client, kind, &body).await;
+        let path = format!("/v1/{kind}/{id}");
+        let before = client.get(&path).await;
+        let recorded =
+            "select (select count(*) from audit_entries) + (select count(*) from history_entries)";
+        let entries: i64 = db.one(recorded).await;
+        let changed = change(&client, &path, 1, &json!({})).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+        assert_eq!(changed.header("etag"), Some("\"1\""), "{kind}");
+        assert_eq!(changed.body, before.body, "{kind}");
+        assert_eq!(db.one::<i64>(recorded).await, entries, "{kind}");
+        let stale = change(&client, &path, 2, &json!({})).await;
+        stale.assert_problem(412, "PRECONDITION_FAILED", kind);
+    }
+}
+
+#[tokio::test]
 async fn of_changes_at_the_same_moment_one_is_made() {
     let (_db, _api, client) = open().await;
     let id = made(&client, "tasks", &json!({"title": "Pay"})).await;

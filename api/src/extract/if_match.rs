@@ -1,4 +1,4 @@
-//! The version that a change is based on, from `If-Match`: [`IfMatch`].
+//! The versions that a change may be based on, from `If-Match`: [`IfMatch`].
 
 use crate::{
     AppState,
@@ -8,25 +8,47 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
+use jobs::domain::SeenVersions;
 
-/// One version, as its ETag names it. `*` is refused: a decision names the version that was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IfMatch(pub i32);
+/// The versions that the caller has read. `*` is refused: a decision names the version that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IfMatch(pub SeenVersions);
+
+/// What the header demands of the present version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// `*`: that there is one.
+    Any,
+    /// That it is one of these.
+    Seen(SeenVersions),
+}
+
+impl Condition {
+    /// Reads a list of ETags (RFC 9110, section 13.1.1). Weak ones, and those that are not ours, match no version.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let mut values = headers.get_all(header::IF_MATCH).iter().peekable();
+        values.peek()?;
+        let mut tags = values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .peekable();
+        if tags.peek() == Some(&"*") {
+            return Some(Self::Any);
+        }
+        let version = |tag: &str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+        Some(Self::Seen(tags.filter_map(version).collect()))
+    }
+}
 
 impl IfMatch {
     /// # Errors
-    /// 428 if it is missing or `*`, 412 if it is no ETag of ours.
+    /// 428 if it is missing or `*`.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let value = headers.get(header::IF_MATCH).ok_or_else(required)?;
-        let text = value.to_str().map(str::trim).unwrap_or_default();
-        if text == "*" {
-            return Err(required());
+        match Condition::of(headers) {
+            None | Some(Condition::Any) => Err(required()),
+            Some(Condition::Seen(seen)) => Ok(Self(seen)),
         }
-        text.strip_prefix('"')
-            .and_then(|text| text.strip_suffix('"'))
-            .and_then(|version| version.parse().ok())
-            .map(Self)
-            .ok_or_else(stale)
     }
 }
 
@@ -58,28 +80,25 @@ mod tests {
     use super::*;
     use axum::http::HeaderValue;
 
-    #[test]
-    fn only_a_strong_etag_with_a_version_names_one() {
-        let read = |text: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::IF_MATCH, HeaderValue::from_static(text));
-            IfMatch::from_headers(&headers).map_err(|error| error.code())
-        };
-        assert_eq!(read("\"7\""), Ok(IfMatch(7)));
-        for bad in [
-            "7",
-            "W/\"7\"",
-            "\"x\"",
-            "",
-            "\"99999999999\"",
-            "\"1\", \"2\"",
-        ] {
-            assert_eq!(read(bad), Err(Code::PreconditionFailed), "{bad}");
+    fn read(values: &[&'static str]) -> Result<Vec<i32>, Code> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::IF_MATCH, HeaderValue::from_static(value));
         }
-        assert_eq!(read("*"), Err(Code::PreconditionRequired));
-        assert_eq!(
-            IfMatch::from_headers(&HeaderMap::new()).map_err(|error| error.code()),
-            Err(Code::PreconditionRequired)
-        );
+        let read = IfMatch::from_headers(&headers).map_err(|error| error.code());
+        read.map(|IfMatch(seen)| (0..10).filter(|version| seen.include(*version)).collect())
+    }
+
+    #[test]
+    fn every_strong_etag_of_ours_names_a_version() {
+        assert_eq!(read(&["\"7\""]), Ok(vec![7]));
+        assert_eq!(read(&["\"1\", \"2\"", "\"3\""]), Ok(vec![1, 2, 3]));
+        assert_eq!(read(&["W/\"1\", \"x\",\"2\" ,"]), Ok(vec![2]));
+        for bad in ["7", "W/\"7\"", "\"x\"", "", "\"99999999999\"", "\"1\"2"] {
+            assert_eq!(read(&[bad]), Ok(vec![]), "{bad}");
+        }
+        for none in [&["*"][..], &[" * "], &[]] {
+            assert_eq!(read(none), Err(Code::PreconditionRequired));
+        }
     }
 }

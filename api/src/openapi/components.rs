@@ -9,6 +9,9 @@ use crate::{
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
+/// A list of strong ETags.
+const IF_MATCH: &str = "^\"[0-9]+\"( *, *\"[0-9]+\")*$";
+
 /// Parameters by the name of their component.
 pub(super) fn parameters() -> Value {
     json!({
@@ -30,8 +33,8 @@ pub(super) fn parameters() -> Value {
             "name": "If-Match",
             "in": "header",
             "required": true,
-            "description": "The ETag of the version that you have read.",
-            "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
+            "description": "The ETag of the version that you have read, or several: one of them must be the current one.",
+            "schema": { "type": "string", "pattern": IF_MATCH },
             "example": "\"1\"",
         },
         "IfMatchOrAny": {
@@ -39,7 +42,7 @@ pub(super) fn parameters() -> Value {
             "in": "header",
             "required": true,
             "description": "The ETag of the version to replace: `\"0\"` if there is none, `*` for any.",
-            "schema": { "type": "string", "pattern": "^(\"[0-9]+\"|\\*)$" },
+            "schema": { "type": "string", "pattern": "^(\"[0-9]+\"( *, *\"[0-9]+\")*|\\*)$" },
             "example": "\"1\"",
         },
         "IfMatchToReplace": {
@@ -47,7 +50,7 @@ pub(super) fn parameters() -> Value {
             "in": "header",
             "required": false,
             "description": "The ETag of the version to replace. Without it, only a new resource is stored.",
-            "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
+            "schema": { "type": "string", "pattern": IF_MATCH },
             "example": "\"1\"",
         },
         "Limit": {

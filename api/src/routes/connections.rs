@@ -194,10 +194,10 @@ async fn reauth(
     CurrentSession(session): CurrentSession,
     context: RequestContext,
     Id(id): Id<ConnectionId>,
-    IfMatch(version): IfMatch,
+    IfMatch(seen): IfMatch,
     StrictJson(body): StrictJson<NewSecret>,
 ) -> Result<Versioned<Connection>, ApiError> {
-    let which = (id, version);
+    let which = (id, &seen);
     let (secret, is_generated) = body.check()?;
     let request_id = &context.request_id;
     let stored = reauthenticate(

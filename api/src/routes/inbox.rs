@@ -267,14 +267,14 @@ async fn execute(
     session: &Session,
     context: &RequestContext,
     id: InboxItemId,
-    IfMatch(version): IfMatch,
+    IfMatch(seen): IfMatch,
     command: ItemCommand,
 ) -> Result<Versioned<Item>, ApiError> {
     let asking = Caller {
         session,
         request_id: &context.request_id,
     };
-    let item = inbox::execute(&app.pool, asking, id, version, command, app.clock.now()).await?;
+    let item = inbox::execute(&app.pool, asking, id, &seen, command, app.clock.now()).await?;
     Ok(Versioned(item.into()))
 }
 

@@ -176,10 +176,10 @@ async fn apply<T: HttpRecord>(
     app: &App,
     asking: Caller<'_>,
     id: Uuid,
-    IfMatch(version): IfMatch,
+    IfMatch(seen): IfMatch,
     change: Command<T>,
 ) -> Result<Versioned<T::Body>, ApiError> {
-    let changed = command::execute::<T>(&app.pool, asking, id, version, change).await?;
+    let changed = command::execute::<T>(&app.pool, asking, id, &seen, change).await?;
     Ok(Versioned(changed.after.into()))
 }
 

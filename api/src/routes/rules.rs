@@ -6,17 +6,17 @@ use crate::{
     context::RequestContext,
     error::{ApiError, Code},
     etag::{Versioned, has_version},
-    extract::{CurrentSession, body, json},
+    extract::{CurrentSession, body, if_match::Condition, json},
     route_table::{Access, Route},
 };
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, Method},
 };
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::rules::{PutRulesError, put_rules},
-    domain::{rules::limits, session::Scope},
+    domain::{SeenVersions, rules::limits, session::Scope},
     store::rule_sets::{self, StoredRuleSet},
 };
 use schemars::JsonSchema;
@@ -91,12 +91,12 @@ async fn replace_rules(
     context: RequestContext,
     request: Request,
 ) -> Result<Versioned<RulesBody>, ApiError> {
-    let expected = expected_version(request.headers())?;
+    let seen = seen_versions(request.headers())?;
     let yaml = yaml(&app, request).await?;
     let stored = put_rules(
         &app.pool,
         &session,
-        expected,
+        seen.as_ref(),
         &yaml,
         Some(&context.request_id),
     )
@@ -119,26 +119,19 @@ fn versioned(stored: Option<StoredRuleSet>) -> Versioned<RulesBody> {
     ))
 }
 
-/// The version in `If-Match`; `None` is `*`.
-fn expected_version(headers: &HeaderMap) -> Result<Option<i32>, ApiError> {
-    let value = headers.get(header::IF_MATCH).ok_or_else(|| {
-        ApiError::new(
+/// What the caller has read; `None` is `*`.
+fn seen_versions(headers: &HeaderMap) -> Result<Option<SeenVersions>, ApiError> {
+    match Condition::of(headers) {
+        None => Err(ApiError::new(
             Code::PreconditionRequired,
             "Send If-Match with the ETag of GET /v1/rules, so that no change is lost.",
-        )
-    })?;
-    let text = value.to_str().map(str::trim).unwrap_or_default();
-    if text == "*" {
-        return Ok(None);
+        )),
+        Some(Condition::Any) => Ok(None),
+        Some(Condition::Seen(seen)) => Ok(Some(seen)),
     }
-    text.strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-        .and_then(|version| version.parse().ok())
-        .map(Some)
-        .ok_or_else(stale)
 }
 
-/// 412: not an ETag of ours, or no longer the active version.
+/// 412: the caller has not read the active version.
 fn stale() -> ApiError {
     ApiError::new(
         Code::PreconditionFailed,

@@ -5,7 +5,7 @@ use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        AuditAction, Detail, InboxItemId, UserId,
+        AuditAction, Detail, InboxItemId, SeenVersions, UserId,
         draft::send_at::zone,
         inbox::{ItemStep, Until},
     },
@@ -40,8 +40,8 @@ pub(in crate::commands) async fn complete(
     }
 }
 
-/// Takes a step with an item that `user` may see, or without a user with any item of the tenant. `seen` is the version
-/// that the step is based on.
+/// Takes a step with an item that `user` may see, or without a user with any item of the tenant. `seen` is what the
+/// step is based on.
 ///
 /// # Errors
 /// Then nothing was changed.
@@ -50,14 +50,13 @@ pub async fn advance(
     tenant: TenantId,
     user: Option<UserId>,
     id: InboxItemId,
-    seen: Option<i32>,
+    seen: Option<&SeenVersions>,
     step: ItemStep,
 ) -> Result<Changed<StoredItem>, RecordError> {
     inbox_items::lock(conn, tenant, id).await?;
     let before = find(conn, tenant, user, id).await?;
-    if let Some(asked) = seen.filter(|seen| *seen != before.version) {
+    if seen.is_some_and(|seen| !seen.include(before.version)) {
         return Err(RecordError::Stale {
-            asked,
             present: before.version,
         });
     }
@@ -146,7 +145,7 @@ pub enum ItemCommand {
     Reopen,
 }
 
-/// Executes the command, if the item is still in the version that the person has `seen`.
+/// Executes the command, if the item is still in a version that the person has `seen`.
 ///
 /// # Errors
 /// Then nothing was changed.
@@ -154,7 +153,7 @@ pub async fn execute(
     pool: &PgPool,
     caller: Caller<'_>,
     id: InboxItemId,
-    seen: i32,
+    seen: &SeenVersions,
     command: ItemCommand,
     now: DateTime<Utc>,
 ) -> Result<StoredItem, RecordError> {

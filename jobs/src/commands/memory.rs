@@ -13,7 +13,7 @@ use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        Actor, AuditAction, Detail, MemoryId, NewAuditEntry, Session, UserId,
+        Actor, AuditAction, Detail, MemoryId, NewAuditEntry, SeenVersions, Session, UserId,
         memory::{NewMemory, Provenance, Status},
     },
     store::{
@@ -38,12 +38,12 @@ pub struct Cause<'a> {
 }
 
 /// What the writer knows of the present item under the key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpectedVersion {
     /// Replaces any version, if the provenances allow it.
     Any,
-    /// Replaces only this version; `None` means that there is none.
-    Version(Option<i32>),
+    /// Replaces only a version that was seen; `None` means that there is no item.
+    Version(Option<SeenVersions>),
 }
 
 /// The outcome of storing an item.
@@ -81,7 +81,7 @@ pub async fn put_note(
     pool: &PgPool,
     session: &Session,
     note: NewMemory,
-    seen: Option<i32>,
+    seen: Option<SeenVersions>,
     request_id: &str,
     at: DateTime<Utc>,
 ) -> Result<StoreOutcome, MemoryError> {
@@ -122,10 +122,12 @@ pub async fn store(
             return Ok(StoreOutcome::Outranked(present.clone()));
         }
     }
-    match (seen, &present) {
+    match (&seen, &present) {
         (ExpectedVersion::Version(None), Some(_)) => return Err(MemoryError::Unseen),
         (ExpectedVersion::Version(Some(seen)), present)
-            if present.as_ref().map(|item| item.version) != Some(seen) =>
+            if !present
+                .as_ref()
+                .is_some_and(|item| seen.include(item.version)) =>
         {
             return Err(MemoryError::Stale);
         }

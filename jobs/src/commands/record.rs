@@ -9,7 +9,7 @@ pub use error::{RecordError, Reference};
 
 use crate::domain::ResourceKind;
 use crate::domain::{
-    AuditAction, UserId,
+    AuditAction, SeenVersions, UserId,
     name::{Name, TITLE_CHARS},
 };
 use async_trait::async_trait;
@@ -30,7 +30,8 @@ pub trait Record: Send + Sync + 'static {
     const RESTORED: AuditAction;
 
     type New: Send + Sync;
-    type Change: Send + Sync;
+    /// By default it changes nothing.
+    type Change: Default + PartialEq + Send + Sync;
     type Stored: Clone + Send + Sync;
 
     fn facts(stored: &Self::Stored) -> RecordFacts<'_>;
@@ -106,7 +107,7 @@ pub struct Changed<T> {
     pub others: usize,
 }
 
-/// Changes a live record. `seen` is the version that the change is based on; without it any version is changed.
+/// Changes a live record; a change that names nothing leaves its version. `seen` is what the change is based on; without it any version is changed.
 ///
 /// # Errors
 /// Then nothing was changed that outlives the caller's rollback.
@@ -114,11 +115,13 @@ pub async fn change<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
-    seen: Option<i32>,
+    seen: Option<&SeenVersions>,
     change: &T::Change,
 ) -> Result<Changed<T::Stored>, RecordError> {
     let before = live::<T>(conn, tenant, id, seen).await?;
-    T::write(conn, tenant, &before, change).await?;
+    if *change != T::Change::default() {
+        T::write(conn, tenant, &before, change).await?;
+    }
     after::<T>(conn, tenant, before, 0).await
 }
 
@@ -130,7 +133,7 @@ pub async fn delete<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
-    seen: Option<i32>,
+    seen: Option<&SeenVersions>,
 ) -> Result<Changed<T::Stored>, RecordError> {
     let before = live::<T>(conn, tenant, id, seen).await?;
     let others = T::hide(conn, tenant, &before).await?;
@@ -145,7 +148,7 @@ pub async fn restore<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
-    seen: Option<i32>,
+    seen: Option<&SeenVersions>,
 ) -> Result<Changed<T::Stored>, RecordError> {
     let before = present::<T>(conn, tenant, id, seen).await?;
     if T::facts(&before).deletion.is_none() {
@@ -159,7 +162,7 @@ pub(crate) async fn live<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
-    seen: Option<i32>,
+    seen: Option<&SeenVersions>,
 ) -> Result<T::Stored, RecordError> {
     let found = present::<T>(conn, tenant, id, seen).await?;
     if T::facts(&found).deletion.is_some() {
@@ -173,7 +176,7 @@ async fn present<T: Record>(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: Uuid,
-    seen: Option<i32>,
+    seen: Option<&SeenVersions>,
 ) -> Result<T::Stored, RecordError> {
     if !T::lock(conn, tenant, id).await? {
         return Err(RecordError::NotFound(T::NOUN));
@@ -181,10 +184,7 @@ async fn present<T: Record>(
     let found = found::<T>(conn, tenant, id).await?;
     let version = T::facts(&found).version;
     match seen {
-        Some(asked) if asked != version => Err(RecordError::Stale {
-            asked,
-            present: version,
-        }),
+        Some(seen) if !seen.include(version) => Err(RecordError::Stale { present: version }),
         _ => Ok(found),
     }
 }

@@ -3,7 +3,7 @@
 use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        AuditAction, Detail, Session,
+        AuditAction, Detail, SeenVersions, Session,
         rules::{RuleFault, RuleSet},
     },
     store::{
@@ -21,8 +21,8 @@ pub enum PutRulesError {
     #[error("the rule set has {} faults", .0.len())]
     Faulty(Vec<RuleFault>),
     /// The rules were replaced since the caller read them; 0 means that there are none.
-    #[error("version {active} is active, not {expected}")]
-    Stale { expected: i32, active: i32 },
+    #[error("version {active} is active, which the caller has not seen")]
+    Stale { active: i32 },
     #[error("could not compile the rule set")]
     Compile(#[source] JoinError),
     #[error("could not write the rule set")]
@@ -37,15 +37,15 @@ pub async fn compile(yaml: String) -> Result<Result<RuleSet, Vec<RuleFault>>, Jo
     tokio::task::spawn_blocking(move || RuleSet::compile(&yaml)).await
 }
 
-/// Checks `yaml` and makes it the tenant's active rules. `expected` is the version that the caller believes active
-/// (from `If-Match`; 0 = none yet); without it, any version is replaced.
+/// Checks `yaml` and makes it the tenant's active rules. `seen` is what the caller has read
+/// (from `If-Match`; version 0 = none yet); without it, any version is replaced.
 ///
 /// # Errors
-/// If the set is invalid, `expected` is stale, or the database refuses. Nothing is changed then.
+/// If the set is invalid, the active version was not seen, or the database refuses. Nothing is changed then.
 pub async fn put_rules(
     pool: &PgPool,
     session: &Session,
-    expected: Option<i32>,
+    seen: Option<&SeenVersions>,
     yaml: &str,
     request_id: Option<&str>,
 ) -> Result<StoredRuleSet, PutRulesError> {
@@ -56,8 +56,8 @@ pub async fn put_rules(
     let mut tx = pool.begin().await?;
     rule_sets::lock(&mut tx, session.tenant).await?;
     let active = rule_sets::active_version(&mut tx, session.tenant).await?;
-    if let Some(expected) = expected.filter(|expected| *expected != active) {
-        return Err(PutRulesError::Stale { expected, active });
+    if seen.is_some_and(|seen| !seen.include(active)) {
+        return Err(PutRulesError::Stale { active });
     }
     rule_sets::deactivate(&mut tx, session.tenant).await?;
     let stored = rule_sets::insert_next(&mut tx, session.tenant, yaml, session.user).await?;

@@ -110,7 +110,7 @@ async fn apply(db: &TestDb, user: &Session, op: Op) -> Vec<MemoryId> {
                 .unwrap();
             drop(conn);
             if let Some(item) = all.get(which % all.len().max(1)) {
-                let (seen, now) = ((item.id, item.version), Clock::System.now());
+                let (seen, now) = ((item.id, &item.version.into()), Clock::System.now());
                 change_memory(db.pool(), user, seen, change, "req-memory", now)
                     .await
                     .unwrap();

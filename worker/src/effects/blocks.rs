@@ -125,7 +125,7 @@ impl LocalEffect for ScheduleBlock {
             client_request_id: None,
             at: Clock::System.now(),
         };
-        let (id, seen) = (BlockId(id), Some(version));
+        let (id, seen) = (BlockId(id), Some(&version.into()));
         match step_block(conn, (tenant, user), id, seen, BlockCommand::Cancel, cause).await {
             Ok(_) => Ok(()),
             Err(BlockError::Database(error)) => Err(Refusal::Database(error)),

@@ -66,7 +66,7 @@ impl LocalEffect for UpsertContact {
     ) -> Result<(), Refusal> {
         let (id, version) = id_and_version(done)?;
         if done.before_image.is_none() {
-            let gone = record::delete::<Contacts>(conn, tenant, id, Some(version)).await;
+            let gone = record::delete::<Contacts>(conn, tenant, id, Some(&version.into())).await;
             return gone.map(drop).map_err(moved_on);
         }
         let was = text_before(done, "name").unwrap_or_default();
@@ -75,7 +75,7 @@ impl LocalEffect for UpsertContact {
             email: None,
             notes: Some(text_before(done, "notes").map(str::to_owned)),
         };
-        record::change::<Contacts>(conn, tenant, id, Some(version), &change)
+        record::change::<Contacts>(conn, tenant, id, Some(&version.into()), &change)
             .await
             .map(drop)
             .map_err(moved_on)

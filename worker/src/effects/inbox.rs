@@ -68,7 +68,16 @@ async fn put_back(
             ItemStep::Defer(until)
         }
     };
-    match inbox::advance(conn, tenant, None, InboxItemId(id), Some(version), step).await {
+    match inbox::advance(
+        conn,
+        tenant,
+        None,
+        InboxItemId(id),
+        Some(&version.into()),
+        step,
+    )
+    .await
+    {
         // It came back by itself.
         Ok(_)
         | Err(RecordError::NotNow {

@@ -90,7 +90,7 @@ impl LocalEffect for CreateTask {
         done: &StoredEffect,
     ) -> Result<(), Refusal> {
         let (id, version) = id_and_version(done)?;
-        record::delete::<Tasks>(conn, tenant, id, Some(version))
+        record::delete::<Tasks>(conn, tenant, id, Some(&version.into()))
             .await
             .map(drop)
             .map_err(moved_on)
@@ -141,7 +141,7 @@ impl LocalEffect for UpdateTask {
             status: Some(status.ok_or_else(unreadable)?),
             ..TaskChange::default()
         };
-        record::change::<Tasks>(conn, tenant, id, Some(version), &change)
+        record::change::<Tasks>(conn, tenant, id, Some(&version.into()), &change)
             .await
             .map(drop)
             .map_err(moved_on)

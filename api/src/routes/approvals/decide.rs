@@ -216,12 +216,12 @@ async fn decide(
     session: &Session,
     context: &RequestContext,
     id: ApprovalId,
-    IfMatch(version): IfMatch,
+    IfMatch(seen): IfMatch,
     decision: Decision,
 ) -> Result<Versioned<Approval>, ApiError> {
     let ask = DecisionRequest {
         approval: id,
-        version,
+        seen,
         decision,
     };
     let asking = RequestMeta {

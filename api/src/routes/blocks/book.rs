@@ -55,9 +55,9 @@ async fn book(
     CurrentSession(session): CurrentSession,
     context: RequestContext,
     Id(id): Id<BlockId>,
-    IfMatch(version): IfMatch,
+    IfMatch(seen): IfMatch,
 ) -> Result<(StatusCode, Versioned<Block>), ApiError> {
-    let which = (id, version);
+    let which = (id, &seen);
     let asking = asking(&context, app.clock.now());
     let block = book_block(&app.pool, &app.notifier, &session, which, asking).await?;
     let status = match block.status {
@@ -72,9 +72,9 @@ async fn cancel(
     CurrentSession(session): CurrentSession,
     context: RequestContext,
     Id(id): Id<BlockId>,
-    IfMatch(version): IfMatch,
+    IfMatch(seen): IfMatch,
 ) -> Result<(StatusCode, Versioned<Block>), ApiError> {
-    let which = (id, version);
+    let which = (id, &seen);
     let asking = asking(&context, app.clock.now());
     let block = cancel_block(&app.pool, &app.notifier, &session, which, asking).await?;
     let status = match block.status {

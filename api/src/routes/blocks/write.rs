@@ -265,11 +265,11 @@ async fn decide(
     app: &App,
     session: &Session,
     context: &RequestContext,
-    (id, IfMatch(version)): (BlockId, IfMatch),
+    (id, IfMatch(seen)): (BlockId, IfMatch),
     command: BlockCommand,
 ) -> Result<Versioned<Block>, ApiError> {
     let (request_id, now) = (&context.request_id, app.clock.now());
-    let block = decide_block(&app.pool, session, (id, version), command, request_id, now).await?;
+    let block = decide_block(&app.pool, session, (id, &seen), command, request_id, now).await?;
     Ok(Versioned(block.into()))
 }
 

@@ -128,10 +128,10 @@ async fn discard(
     CurrentSession(session): CurrentSession,
     context: RequestContext,
     Id(id): Id<DraftId>,
-    IfMatch(version): IfMatch,
+    IfMatch(seen): IfMatch,
 ) -> Result<Versioned<Draft>, ApiError> {
     let request_id = &context.request_id;
-    let draft = discard_draft(&app.pool, &session, id, version, request_id).await?;
+    let draft = discard_draft(&app.pool, &session, (id, &seen), request_id).await?;
     Ok(Versioned(draft.into()))
 }
 
@@ -140,10 +140,10 @@ async fn propose(
     CurrentSession(session): CurrentSession,
     context: RequestContext,
     Id(id): Id<DraftId>,
-    IfMatch(version): IfMatch,
+    IfMatch(seen): IfMatch,
 ) -> Result<Versioned<Draft>, ApiError> {
     let (request_id, at) = (&context.request_id, app.clock.now());
-    let draft = propose_draft(&app.pool, &session, (id, version), request_id, at).await?;
+    let draft = propose_draft(&app.pool, &session, (id, &seen), request_id, at).await?;
     Ok(Versioned(draft.into()))
 }
 

@@ -144,14 +144,14 @@ async fn put(
     headers: HeaderMap,
     StrictJson(note): StrictJson<Note>,
 ) -> Result<(StatusCode, Versioned<MemoryBody>), ApiError> {
-    let version = headers
+    let seen = headers
         .contains_key(header::IF_MATCH)
         .then(|| IfMatch::from_headers(&headers))
         .transpose()?
-        .map(|IfMatch(version)| version);
+        .map(|IfMatch(seen)| seen);
     let now = app.clock.now();
     let note = note.parse(now)?;
-    match put_note(&app.pool, &session, note, version, &context.request_id, now).await? {
+    match put_note(&app.pool, &session, note, seen, &context.request_id, now).await? {
         StoreOutcome::New(item) => Ok((success::CREATED, Versioned(item.into()))),
         StoreOutcome::Replaced(item)
         | StoreOutcome::Unchanged(item)
@@ -196,11 +196,11 @@ async fn change(
     app: &App,
     session: &Session,
     context: &RequestContext,
-    (id, IfMatch(version)): (MemoryId, IfMatch),
+    (id, IfMatch(seen)): (MemoryId, IfMatch),
     change: Change,
 ) -> Result<StoredMemory, ApiError> {
     let (request_id, now) = (&context.request_id, app.clock.now());
-    Ok(change_memory(&app.pool, session, (id, version), change, request_id, now).await?)
+    Ok(change_memory(&app.pool, session, (id, &seen), change, request_id, now).await?)
 }
 
 impl From<MemoryError> for ApiError {

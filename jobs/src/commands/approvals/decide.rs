@@ -19,7 +19,7 @@ use crate::domain::history::HistoryVerb;
 use crate::{
     commands::approvals::subject::draft::SyncError,
     domain::{
-        Actor, ApprovalId, AuditAction, Detail, NewAuditEntry, Session,
+        Actor, ApprovalId, AuditAction, Detail, NewAuditEntry, SeenVersions, Session,
         action::{ActionType, ParamFault},
         approval::{PatchFault, Refused, Status, Step, patch},
         draft::DraftRefused,
@@ -84,8 +84,8 @@ impl Decision {
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecisionRequest {
     pub approval: ApprovalId,
-    /// The version that was decided on.
-    pub version: i32,
+    /// What was decided on.
+    pub seen: SeenVersions,
     pub decision: Decision,
 }
 
@@ -103,8 +103,8 @@ pub enum DecideError {
     /// There is none, or the session may not read it.
     #[error("there is no such approval")]
     NotFound,
-    #[error("the current version is {present}, not {asked}")]
-    Stale { asked: i32, present: i32 },
+    #[error("the current version is {present}, which the caller has not seen")]
+    Stale { present: i32 },
     /// Its draft, or the account that its edited email would leave from, belongs to another user, who has not made this one a
     /// delegate.
     #[error("the draft or account belongs to another user")]
@@ -169,9 +169,8 @@ pub async fn decide_approval(
     if rights == Rights::Nothing {
         return Err(DecideError::NotFound);
     }
-    if present.version != ask.version {
+    if !ask.seen.include(present.version) {
         return Err(DecideError::Stale {
-            asked: ask.version,
             present: present.version,
         });
     }

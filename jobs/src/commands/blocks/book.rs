@@ -8,7 +8,7 @@ use crate::{
         DecideError, Decision, RequestMeta, Signal, decide, record_decision,
     },
     domain::{
-        ApprovalId, AuditAction, BlockId, Session,
+        ApprovalId, AuditAction, BlockId, SeenVersions, Session,
         action::{ActionType, Params},
         approval::{self, Choice, NewApproval},
         blocks::{Status, Step},
@@ -57,7 +57,7 @@ pub async fn book_block(
     pool: &PgPool,
     notifier: &Notifier,
     session: &Session,
-    which: (BlockId, i32),
+    which: (BlockId, &SeenVersions),
     meta: RequestMeta<'_>,
 ) -> Result<StoredBlock, BookError> {
     let mut tx = pool.begin().await?;
@@ -107,7 +107,7 @@ pub async fn cancel_block(
     pool: &PgPool,
     notifier: &Notifier,
     session: &Session,
-    which: (BlockId, i32),
+    which: (BlockId, &SeenVersions),
     meta: RequestMeta<'_>,
 ) -> Result<StoredBlock, BookError> {
     let mut tx = pool.begin().await?;
@@ -156,21 +156,21 @@ pub async fn cancel_block(
 async fn held(
     conn: &mut PgConnection,
     session: &Session,
-    (id, version): (BlockId, i32),
+    (id, seen): (BlockId, &SeenVersions),
 ) -> Result<(StoredBlock, Option<StoredApproval>), BookError> {
     let (tenant, user) = (session.tenant, session.user);
-    let seen = find(conn, tenant, user, id).await?;
-    let approval = match seen.approval {
+    let found = find(conn, tenant, user, id).await?;
+    let approval = match found.approval {
         Some(approval) => approvals::lock(conn, tenant, approval).await?,
         None => None,
     };
     blocks::lock(conn, tenant, user).await?;
     blocks::hold(conn, tenant, id).await?;
     let present = find(conn, tenant, user, id).await?;
-    if present.version != version {
+    if !seen.include(present.version) {
         return Err(BlockError::Stale.into());
     }
-    if present.approval != seen.approval {
+    if present.approval != found.approval {
         return Err(BookError::UnderWay);
     }
     Ok((present, approval))

@@ -5,7 +5,7 @@ use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        Actor, AuditAction, BlockId, Session, UserId,
+        Actor, AuditAction, BlockId, SeenVersions, Session, UserId,
         blocks::{BlockKind, Span, Status, Step, hours::is_working_time},
     },
     store::{
@@ -42,6 +42,19 @@ pub enum BlockCommand {
 }
 
 impl BlockCommand {
+    /// Whether it is a change that leaves every field.
+    const fn names_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::Change {
+                title: None,
+                kind: None,
+                start: None,
+                end: None,
+            }
+        )
+    }
+
     const fn step(&self) -> Step {
         match self {
             Self::Accept => Step::Accept,
@@ -65,14 +78,14 @@ impl BlockCommand {
     }
 }
 
-/// Executes a command on a block of the session's user, in the version that they saw.
+/// Executes a command on a block of the session's user, in a version that they saw.
 ///
 /// # Errors
 /// See [`BlockError`]; nothing is changed then.
 pub async fn decide_block(
     pool: &PgPool,
     session: &Session,
-    (id, version): (BlockId, i32),
+    (id, seen): (BlockId, &SeenVersions),
     command: BlockCommand,
     request_id: &str,
     at: DateTime<Utc>,
@@ -85,27 +98,30 @@ pub async fn decide_block(
     };
     let mut tx = pool.begin().await?;
     let whose = (session.tenant, session.user);
-    let block = step_block(&mut tx, whose, id, Some(version), command, cause).await?;
+    let block = step_block(&mut tx, whose, id, Some(seen), command, cause).await?;
     tx.commit().await?;
     Ok(block)
 }
 
-/// Executes a command in the caller's transaction; without a version it applies to the block as it is.
+/// Executes a command in the caller's transaction; without `seen` it applies to the block as it is.
 pub async fn step_block(
     conn: &mut PgConnection,
     (tenant, user): (TenantId, UserId),
     id: BlockId,
-    version: Option<i32>,
+    seen: Option<&SeenVersions>,
     command: BlockCommand,
     cause: Cause<'_>,
 ) -> Result<StoredBlock, BlockError> {
     blocks::lock(conn, tenant, user).await?;
     blocks::hold(conn, tenant, id).await?;
     let present = find(conn, tenant, user, id).await?;
-    if version.is_some_and(|version| version != present.version) {
+    if seen.is_some_and(|seen| !seen.include(present.version)) {
         return Err(BlockError::Stale);
     }
     let next = present.status.after(command.step())?;
+    if command.names_nothing() {
+        return Ok(present);
+    }
     let names = command.names();
     match command {
         BlockCommand::Accept => accept(conn, (tenant, user), &present, cause).await?,

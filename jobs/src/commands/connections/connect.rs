@@ -4,7 +4,7 @@ use crate::commands::audit::JobAudit;
 use crate::domain::ResourceKind;
 use crate::{
     domain::{
-        AuditAction, ConnectionId, Detail, NewAuditEntry, Session,
+        AuditAction, ConnectionId, Detail, NewAuditEntry, SeenVersions, Session,
         connection::{MailSecret, Secret, Settings, WebhookSecret},
     },
     secrets::{KeyRing, Sealed, SecretRow, Unsealable},
@@ -42,8 +42,8 @@ pub enum ConnectError {
     UrlLost,
     #[error("could not open the secret that is stored")]
     Sealed(#[from] Unsealable),
-    #[error("the current version is {present}, not {asked}")]
-    Stale { asked: i32, present: i32 },
+    #[error("the current version is {present}, which the caller has not seen")]
+    Stale { present: i32 },
     #[error("could not write the connection")]
     Database(#[from] sqlx::Error),
 }
@@ -88,12 +88,16 @@ pub async fn reauthenticate(
     pool: &PgPool,
     keys: &KeyRing,
     session: &Session,
-    (id, version): (ConnectionId, i32),
+    (id, seen): (ConnectionId, &SeenVersions),
     secret: &Secret,
     request_id: &str,
 ) -> Result<StoredConnection, ConnectError> {
     let mut tx = pool.begin().await?;
     let present = own(&mut tx, session, id).await?;
+    let version = present.version;
+    if !seen.include(version) {
+        return Err(ConnectError::Stale { present: version });
+    }
     let secret = match (&present.settings, secret) {
         (Settings::Mail(_) | Settings::Calendar(_), Secret::Login(_)) => secret.clone(),
         (Settings::Webhook(_), Secret::Webhook(new)) => {
@@ -113,10 +117,8 @@ pub async fn reauthenticate(
     };
     let secret = seal(keys, session, id, &secret);
     if !connections::replace_secret(&mut tx, session.tenant, id, version, &secret).await? {
-        return Err(ConnectError::Stale {
-            asked: version,
-            present: present.version,
-        });
+        // Replaced since it was read above.
+        return Err(ConnectError::Stale { present: version });
     }
     let stored = own(&mut tx, session, id).await?;
     let entry = entry(

@@ -6,7 +6,7 @@ use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        AuditAction, Detail, DraftId, Session,
+        AuditAction, Detail, DraftId, SeenVersions, Session,
         approval::{Status, Step},
         draft::{DraftRefused, DraftStep},
     },
@@ -39,13 +39,12 @@ pub enum DiscardError {
 pub async fn discard_draft(
     pool: &PgPool,
     session: &Session,
-    id: DraftId,
-    version: i32,
+    (id, seen): (DraftId, &SeenVersions),
     request_id: &str,
 ) -> Result<StoredDraft, DiscardError> {
     let tenant = session.tenant;
     let mut tx = pool.begin().await?;
-    let (approval, draft) = lock_draft(&mut tx, session, (id, version)).await?;
+    let (approval, draft) = lock_draft(&mut tx, session, (id, seen)).await?;
     let status = draft.status.after(DraftStep::Discard)?;
     match approval.status {
         Status::Proposed => {
@@ -76,7 +75,7 @@ pub async fn discard_draft(
     let entry = session
         .audit(AuditAction::DraftDiscarded, ResourceKind::Draft, id)
         .with_request(Some(request_id))
-        .with_detail(Detail::new().count("version", version));
+        .with_detail(Detail::new().count("version", draft.version));
     audit::insert(&mut tx, &[entry]).await?;
     let discarded = drafts::find(&mut tx, tenant, id)
         .await?

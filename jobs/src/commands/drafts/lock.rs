@@ -2,7 +2,7 @@
 
 use super::ownership::{Rights, rights_of};
 use crate::{
-    domain::{DraftId, Session},
+    domain::{DraftId, SeenVersions, Session},
     store::{
         approvals::{self, StoredApproval},
         drafts::{self, StoredDraft},
@@ -16,8 +16,8 @@ pub enum LockDraftError {
     /// There is none, or the session may not read it.
     #[error("there is no such draft")]
     NotFound,
-    #[error("version {present} is the newest, not {asked}")]
-    Stale { asked: i32, present: i32 },
+    #[error("version {present} is the newest, which the caller has not seen")]
+    Stale { present: i32 },
     /// It belongs to another user, who has not made this one a delegate.
     #[error("the draft belongs to another user")]
     NotYours,
@@ -25,29 +25,28 @@ pub enum LockDraftError {
     Database(#[from] sqlx::Error),
 }
 
-/// Locks the approval and then the draft until the transaction ends, if this version is the newest and the session may decide it.
+/// Locks the approval and then the draft until the transaction ends, if its newest version was seen and the session may decide it.
 pub(super) async fn lock_draft(
     conn: &mut PgConnection,
     session: &Session,
-    (id, version): (DraftId, i32),
+    (id, seen): (DraftId, &SeenVersions),
 ) -> Result<(StoredApproval, StoredDraft), LockDraftError> {
     let tenant = session.tenant;
-    let seen = drafts::find(conn, tenant, id)
+    let found = drafts::find(conn, tenant, id)
         .await?
         .ok_or(LockDraftError::NotFound)?;
-    let rights = rights_of(conn, session, seen.user).await?;
+    let rights = rights_of(conn, session, found.user).await?;
     if rights == Rights::Nothing {
         return Err(LockDraftError::NotFound);
     }
-    let approval = approvals::lock(conn, tenant, seen.approval)
+    let approval = approvals::lock(conn, tenant, found.approval)
         .await?
         .ok_or(LockDraftError::NotFound)?;
     let draft = drafts::lock(conn, tenant, id)
         .await?
         .ok_or(LockDraftError::NotFound)?;
-    if draft.version != version {
+    if !seen.include(draft.version) {
         return Err(LockDraftError::Stale {
-            asked: version,
             present: draft.version,
         });
     }

@@ -6,7 +6,7 @@ use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        ApprovalId, AuditAction, Detail, DraftId, Session,
+        ApprovalId, AuditAction, Detail, DraftId, SeenVersions, Session,
         approval::OPEN_FOR,
         draft::{DraftRefused, DraftStep},
     },
@@ -37,13 +37,13 @@ pub enum ProposeError {
 pub async fn propose_draft(
     pool: &PgPool,
     session: &Session,
-    (id, version): (DraftId, i32),
+    (id, seen): (DraftId, &SeenVersions),
     request_id: &str,
     at: DateTime<Utc>,
 ) -> Result<StoredDraft, ProposeError> {
     let tenant = session.tenant;
     let mut tx = pool.begin().await?;
-    let (former, draft) = lock_draft(&mut tx, session, (id, version)).await?;
+    let (former, draft) = lock_draft(&mut tx, session, (id, seen)).await?;
     let status = draft.status.after(DraftStep::Repropose)?;
     let approval = ApprovalId::new();
     let opened = (approval, at + OPEN_FOR);

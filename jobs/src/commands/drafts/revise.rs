@@ -62,7 +62,7 @@ pub(crate) async fn check(
     session: &Session,
     Base { draft_id, version }: Base,
 ) -> Result<(), ReviseError> {
-    lock_draft(conn, session, (draft_id, version)).await?;
+    lock_draft(conn, session, (draft_id, &version.into())).await?;
     Ok(())
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn begin(
 ) -> Result<Option<StoppedSend>, ReviseError> {
     let tenant = session.tenant;
     let Base { draft_id, version } = asked.base;
-    let (approval, draft) = lock_draft(conn, session, (draft_id, version)).await?;
+    let (approval, draft) = lock_draft(conn, session, (draft_id, &version.into())).await?;
     let agreed = approval.status == Status::Approved;
     let back = match agreed {
         true => draft.status.after(DraftStep::Cancel),

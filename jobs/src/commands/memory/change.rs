@@ -2,7 +2,7 @@
 
 use super::{Cause, MemoryError, record_change};
 use crate::{
-    domain::{Actor, AuditAction, MemoryId, Session, memory::Status},
+    domain::{Actor, AuditAction, MemoryId, SeenVersions, Session, memory::Status},
     store::memory_items::{self, StoredMemory},
 };
 use chrono::{DateTime, Utc};
@@ -18,14 +18,14 @@ pub enum Change {
     Delete,
 }
 
-/// Changes a stored item of the user, in the version that they saw, and returns it; a deleted one as it was before.
+/// Changes a stored item of the user, in a version that they saw, and returns it; a deleted one as it was before.
 ///
 /// # Errors
 /// [`MemoryError::NotFound`] or [`MemoryError::Stale`], or if the database refuses.
 pub async fn change_memory(
     pool: &PgPool,
     session: &Session,
-    (id, version): (MemoryId, i32),
+    (id, seen): (MemoryId, &SeenVersions),
     change: Change,
     request_id: &str,
     at: DateTime<Utc>,
@@ -52,7 +52,7 @@ pub async fn change_memory(
         .await?
         .filter(|item| item.status == Status::Active)
         .ok_or(MemoryError::NotFound)?;
-    if present.version != version {
+    if !seen.include(present.version) {
         return Err(MemoryError::Stale);
     }
     let action = match change {

@@ -5,7 +5,7 @@ use super::{Changed, Record, RecordError};
 use crate::domain::history::HistoryVerb;
 use crate::{
     commands::jobs::submit_triage::{SubmitOutcome, Submitted, claim_key},
-    domain::{AuditAction, Detail, Session},
+    domain::{AuditAction, Detail, SeenVersions, Session},
     store::{
         audit,
         history::{self, NewHistoryEntry},
@@ -68,7 +68,7 @@ pub enum Command<T: Record> {
     Restore,
 }
 
-/// Executes a command, if the record is still in the version that the person has `seen`.
+/// Executes a command, if the record is still in a version that the person has `seen`.
 ///
 /// # Errors
 /// Then nothing was changed.
@@ -76,7 +76,7 @@ pub async fn execute<T: Record>(
     pool: &PgPool,
     caller: Caller<'_>,
     id: Uuid,
-    seen: i32,
+    seen: &SeenVersions,
     execute: Command<T>,
 ) -> Result<Changed<T::Stored>, RecordError> {
     let (tenant, seen) = (caller.session.tenant, Some(seen));
@@ -98,15 +98,11 @@ pub async fn execute<T: Record>(
             HistoryVerb::Restored,
         ),
     };
-    record::<T>(
-        &mut tx,
-        caller,
-        action,
-        verb,
-        &changed.after,
-        changed.others,
-    )
-    .await?;
+    let [before, after] = [&changed.before, &changed.after].map(T::facts);
+    if after.version != before.version {
+        let (after, others) = (&changed.after, changed.others);
+        record::<T>(&mut tx, caller, action, verb, after, others).await?;
+    }
     tx.commit().await?;
     Ok(changed)
 }

@@ -15,8 +15,8 @@ pub enum RecordError {
     /// The tenant does not have what the new state refers to.
     #[error("there is no such {}", .0.noun())]
     Unknown(Reference),
-    #[error("the current version is {present}, not {asked}")]
-    Stale { asked: i32, present: i32 },
+    #[error("the current version is {present}, which the caller has not seen")]
+    Stale { present: i32 },
     #[error("the {0} is deleted")]
     Deleted(&'static str),
     #[error("the {0} is not deleted")]
