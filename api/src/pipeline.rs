@@ -28,6 +28,8 @@ use tracing::{Instrument, field::Empty};
 
 /// Names and values together. hyper reads a little more, so that this failure is a problem document and not a bare 431.
 const HEADER_BYTES: usize = 16 * 1024;
+/// Path and query together. RFC 9110, section 4.1, asks servers for at least 8,000.
+const TARGET_BYTES: usize = 8 * 1024;
 
 const SECURITY_HEADERS: [(HeaderName, &str); 3] = [
     (header::CACHE_CONTROL, "no-store"),
@@ -94,6 +96,11 @@ async fn respond(
     mut request: Request,
     next: Next,
 ) -> Response {
+    let target = request.uri().path_and_query();
+    if target.is_some_and(|target| target.as_str().len() > TARGET_BYTES) {
+        return ApiError::new(Code::TargetTooLong, "Send at most 8 KiB of path and query.")
+            .into_response();
+    }
     if header_bytes(request.headers()) > HEADER_BYTES {
         return ApiError::new(
             Code::HeadersTooLarge,

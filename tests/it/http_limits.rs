@@ -3,6 +3,7 @@
 
 mod addresses;
 mod dates;
+mod targets;
 mod tls;
 
 use crate::support::{

@@ -57,6 +57,7 @@ codes! {
     Gone "GONE" GONE "The resource is no longer available";
     PreconditionFailed "PRECONDITION_FAILED" PRECONDITION_FAILED "The resource was changed in the meantime";
     BodyTooLarge "BODY_TOO_LARGE" PAYLOAD_TOO_LARGE "The body is too large";
+    TargetTooLong "TARGET_TOO_LONG" URI_TOO_LONG "The path and the query are too long";
     UnsupportedMediaType "UNSUPPORTED_MEDIA_TYPE" UNSUPPORTED_MEDIA_TYPE "The media type is not supported";
     InvalidBody "INVALID_BODY" UNPROCESSABLE_ENTITY "The body is invalid";
     NotAnEmail "NOT_AN_EMAIL" UNPROCESSABLE_ENTITY "The message is not an email";

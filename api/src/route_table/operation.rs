@@ -98,6 +98,7 @@ impl Operation {
         let mut codes: BTreeSet<Code> = self.own_errors.iter().copied().collect();
         codes.extend([
             Code::HeadersTooLarge,
+            Code::TargetTooLong,
             Code::Internal,
             Code::Overloaded,
             Code::Timeout,

@@ -23,10 +23,7 @@ pub(super) fn of_status(status: u16) -> ApiError {
             Code::HeadersTooLarge,
             "Send at most 16 KiB of request headers.",
         ),
-        414 => ApiError::new(
-            Code::MalformedRequest,
-            "The request's target is too long. Send a shorter one.",
-        ),
+        414 => ApiError::new(Code::TargetTooLong, "Send at most 8 KiB of path and query."),
         _ => ApiError::new(
             Code::MalformedRequest,
             "The request is not valid HTTP/1.1. Check its first line and its headers.",
