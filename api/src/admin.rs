@@ -13,7 +13,7 @@ mod tenants;
 mod users;
 mod workers;
 
-use crate::config::operator_tenant;
+use crate::{cli::print, config::operator_tenant};
 use anyhow::Context;
 use audit::AuditCommand;
 use base::{
@@ -40,7 +40,7 @@ use limits::LimitCommand;
 use queue::signals::notifier::Notifier;
 use queues::QueueCommand;
 use serde_json::json;
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 use tenants::TenantCommand;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use users::UserCommand;
@@ -256,8 +256,4 @@ async fn announced<T>(pool: &PgPool, work: impl AsyncFnOnce(&Notifier) -> T) -> 
     tracker.close();
     tracker.wait().await;
     done
-}
-
-fn print(line: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{line}").context("could not write to stdout")
 }

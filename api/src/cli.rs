@@ -14,7 +14,7 @@ use base::{
     telemetry,
 };
 use clap::{Parser, Subcommand};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 /// The HTTP API of Postroom.
 #[derive(Debug, Parser)]
@@ -79,17 +79,29 @@ async fn migrate(mut env: Env) -> anyhow::Result<()> {
     start_logging(&log)?;
     let options = db::connect_options_of_primary(&database).await?;
     let applied = jobs::schema::migrate(&options).await?;
-    let mut out = std::io::stdout();
     match applied {
-        0 => writeln!(out, "the schema is up to date; nothing to apply")?,
-        n => writeln!(out, "applied {n} migration(s); the schema is up to date")?,
+        0 => print("the schema is up to date; nothing to apply"),
+        n => print(&format!(
+            "applied {n} migration(s); the schema is up to date"
+        )),
     }
-    Ok(())
 }
 
 fn print_openapi() -> anyhow::Result<()> {
     let (table, _) = RouteTable::build(routes::all());
     let document = serde_json::to_string_pretty(&openapi::document(&table))?;
-    writeln!(std::io::stdout(), "{document}")?;
-    Ok(())
+    print(&document)
+}
+
+/// The reader of stdout has left, as `head` does when it has enough: nothing went wrong, and there is nobody to write for.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of stdout has left")]
+pub struct OutputClosed;
+
+/// Writes a line to stdout.
+pub(crate) fn print(line: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(OutputClosed.into()),
+        written => written.context("could not write to stdout"),
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::support::{
     Client, TestDb,
+    binaries::binary,
     caller::admin,
     eventually,
     process::{Ended, Process},
@@ -9,6 +10,8 @@ use crate::support::{
     wait::SOON,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::process::{Command, Stdio};
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn limits_are_set_listed_and_lifted_by_names_that_exist() {
@@ -138,4 +141,27 @@ async fn workers_are_listed_with_what_they_do() {
         is_listed.then_some(()).ok_or(listed)
     })
     .await;
+}
+
+#[tokio::test]
+async fn command_whose_reader_has_left_ends_quietly() {
+    let db = TestDb::new().await;
+    let url = db.url();
+    for args in [&["openapi"][..], &["migrate"], &["admin", "audit", "head"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let child = Command::new(binary("postroom-api"))
+            .args(args)
+            .env_clear()
+            .env("DATABASE_URL", &url)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let ended = tokio::task::spawn_blocking(|| child.wait_with_output());
+        let ended = timeout(SOON, ended).await.unwrap().unwrap().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(141), "{args:?}: {said}");
+        assert!(!said.contains("postroom-api:"), "{args:?}: {said}");
+    }
 }
