@@ -18,6 +18,7 @@ use base::{
     clock::Clock,
     db::{self, PgPool},
     descriptors,
+    signals::{UserSignal, UserSignals},
     telemetry::chain,
 };
 use jobs::{
@@ -64,6 +65,7 @@ pub struct Api {
 /// # Errors
 /// If the API cannot start: the database, its schema or an address cannot be used.
 pub async fn serve(config: ApiConfig) -> anyhow::Result<()> {
+    let signals = UserSignals::open().context("could not listen for SIGHUP")?;
     let descriptors = descriptors::raise().context("could not raise the limit of descriptors")?;
     let limits = Limits::default().within(descriptors, database_descriptors(&config));
     tracing::info!(
@@ -73,7 +75,7 @@ pub async fn serve(config: ApiConfig) -> anyhow::Result<()> {
     );
     let api = Api::start(config, limits, routes::all()).await?;
     stop_on_signals(&api)?;
-    reload_on_hangup(&api)?;
+    reload_on_hangup(&api, signals);
     api.run().await
 }
 
@@ -239,28 +241,29 @@ fn stop_on_signals(api: &Api) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads the certificate again at each SIGHUP. Without TLS the signal keeps its meaning.
-fn reload_on_hangup(api: &Api) -> anyhow::Result<()> {
-    let Some(tls) = api.tls.clone() else {
-        return Ok(());
-    };
-    let mut hangup = signal(SignalKind::hangup()).context("could not listen for SIGHUP")?;
-    let drained = api.drained.clone();
+/// Reads the certificate again at each SIGHUP; without TLS the signal is ignored, as others that ask for nothing we do.
+fn reload_on_hangup(api: &Api, mut signals: UserSignals) {
+    let (tls, drained) = (api.tls.clone(), api.drained.clone());
     api.loops.spawn(async move {
         loop {
-            tokio::select! {
-                _ = hangup.recv() => {}
+            let signal = tokio::select! {
+                signal = signals.next() => signal,
                 () = drained.cancelled() => return,
-            }
-            match tls.reload() {
-                Ok(()) => tracing::info!("the certificate was read again"),
-                Err(error) => {
-                    tracing::error!(error = chain(&error), "the former certificate stays in use");
-                }
+            };
+            match (signal, &tls) {
+                (UserSignal::Hangup, Some(tls)) => match tls.reload() {
+                    Ok(()) => tracing::info!("the certificate was read again"),
+                    Err(error) => {
+                        tracing::error!(
+                            error = chain(&error),
+                            "the former certificate stays in use"
+                        );
+                    }
+                },
+                _ => signal.ignore(),
             }
         }
     });
-    Ok(())
 }
 
 async fn next(terminate: &mut Signal, interrupt: &mut Signal) {

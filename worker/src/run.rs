@@ -10,7 +10,7 @@ use crate::{
     watch::Watcher,
 };
 use anyhow::Context;
-use base::{db, descriptors};
+use base::{db, descriptors, signals::UserSignals};
 use jobs::{
     commands::{jobs::AuditRecorder, secrets::check_keys},
     schema::{check_schema, report_transactions},
@@ -38,6 +38,7 @@ pub struct Worker {
 /// # Errors
 /// If the worker cannot start: the database, its schema, the model or the ops address is unusable.
 pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
+    let signals = UserSignals::open().context("could not listen for SIGHUP")?;
     let descriptors = descriptors::raise().context("could not raise the limit of descriptors")?;
     tracing::info!(descriptors, "limits of this process");
     let metrics = WorkerMetrics::new().context("could not register the metrics")?;
@@ -45,6 +46,7 @@ pub async fn run(config: WorkerConfig) -> anyhow::Result<()> {
         handlers::registry(&config, &metrics).context("could not set up the handlers")?;
     let worker = Worker::start(config, handlers, metrics).await?;
     stop_on_signals(worker.engine())?;
+    ignore_others(worker.engine(), signals);
     worker.work().await
 }
 
@@ -175,6 +177,19 @@ fn stop_on_signals(engine: &Arc<Engine>) -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Lets no other signal end the worker in the middle of its jobs.
+fn ignore_others(engine: &Arc<Engine>, mut signals: UserSignals) {
+    let drained = engine.drained.clone();
+    engine.tracker.spawn(async move {
+        loop {
+            tokio::select! {
+                signal = signals.next() => signal.ignore(),
+                () = drained.cancelled() => return,
+            }
+        }
+    });
 }
 
 async fn next(terminate: &mut Signal, interrupt: &mut Signal) {

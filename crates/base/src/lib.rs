@@ -7,6 +7,7 @@ pub mod env;
 pub mod hex;
 pub mod ids;
 pub mod metrics;
+pub mod signals;
 pub mod str_enum;
 pub mod telemetry;
 
