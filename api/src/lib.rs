@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod cursor;
+pub mod database_state;
 pub mod error;
 pub mod etag;
 pub mod extract;
@@ -28,8 +29,9 @@ pub mod server;
 pub mod slots;
 
 use crate::{
-    admission::Admission, config::ApiConfig, error::ApiError, metrics::ApiMetrics,
-    reference::Reference, route_table::RouteTable, server::Limits, slots::Slots,
+    admission::Admission, config::ApiConfig, database_state::DatabaseState, error::ApiError,
+    metrics::ApiMetrics, reference::Reference, route_table::RouteTable, server::Limits,
+    slots::Slots,
 };
 use axum::{Router, middleware};
 use base::{TenantId, clock::Clock, db::PgPool};
@@ -59,6 +61,8 @@ pub struct App {
     /// Where the metrics are registered, for the scrape.
     pub registry: Registry,
     pub clock: Clock,
+    /// Why the database lately refused requests.
+    pub database: DatabaseState,
     pub table: RouteTable,
     pub reference: Reference,
     pub limits: Limits,

@@ -66,6 +66,10 @@ async fn readyz(State(app): State<AppState>) -> Response {
     if app.stopping.is_cancelled() {
         return refuse("draining");
     }
+    // What requests met comes first: it tells of tables and a full disk that no probe knows.
+    if let Some(reason) = app.database.unavailability() {
+        return refuse(reason.as_str());
+    }
     match timeout(PROBE_TIMEOUT, readiness::check(&app.pool, &WRITTEN)).await {
         // Without notifications, waiting requests poll: the process is ready, but operators should see it.
         Ok(Ok(())) if !app.listener.is_alive() => "ok, but the listener is down\n".into_response(),

@@ -74,7 +74,11 @@ pub async fn handle(State(app): State<AppState>, mut request: Request, next: Nex
     drop(in_progress);
 
     span.in_scope(|| {
+        if response.status().is_success() {
+            app.database.served(name);
+        }
         if let Some(error) = ApiError::of(&response) {
+            app.database.failed(name, &error);
             log_cause(&error);
             response = error.render(&context.request_id, &path);
             if error.code() == Code::MethodNotAllowed

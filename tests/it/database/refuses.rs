@@ -3,6 +3,7 @@
 use super::{Address, email, ready_says};
 use crate::support::{
     TestDb,
+    client::send,
     corpus::fixture,
     eventually,
     model::{FakeModel, Reply, VERDICT},
@@ -13,6 +14,8 @@ use crate::support::{
 };
 use base::db::Unavailability;
 use jobs::commands::operators::grant::grant;
+use reqwest::Method;
+use serde_json::json;
 use sqlx::Executor;
 
 /// A code of each class that says nothing about the statement.
@@ -131,6 +134,48 @@ async fn answer_that_the_database_refuses_is_kept_and_not_bought_again() {
         "{job}"
     );
     assert_eq!(model.calls(), 1, "the answer was kept");
+}
+
+#[tokio::test]
+async fn api_is_not_ready_while_the_database_refuses_what_no_probe_tries() {
+    let db = TestDb::new().await;
+    let api = Api::spawn(&db).await;
+    let client = api.sign_in(&db).await;
+    let create = async |title: &str| {
+        let request = client.request(Method::POST, "/v1/tasks");
+        let request = request.header("Idempotency-Key", title);
+        send(request.json(&json!({ "title": title }))).await
+    };
+    let refusal = Refusal::of(&db, ("insert", "tasks"), "true", "53100").await;
+    assert_eq!(create("one").await.status, 503);
+    ready_says(api.ops, 503, "the disk of the database is full").await;
+    // Other operations say nothing about this one.
+    assert_eq!(client.get("/v1/tasks").await.status, 200);
+    ready_says(api.ops, 503, "the disk of the database is full").await;
+    refusal.end().await;
+    assert_eq!(create("one").await.status, 201);
+    ready_says(api.ops, 200, "ok").await;
+
+    db.execute("alter table tasks rename to swapped").await;
+    assert_eq!(client.get("/v1/tasks").await.status, 503);
+    ready_says(api.ops, 503, "schema").await;
+    db.execute("alter table swapped rename to tasks").await;
+    // Nobody asks again: it would be a process without requests.
+    ready_says(api.ops, 200, "ok").await;
+}
+
+#[tokio::test]
+async fn worker_whose_claims_are_refused_is_not_ready() {
+    let db = TestDb::new().await;
+    let (api, worker) = tokio::join!(Api::spawn(&db), Worker::spawn(&db));
+    let client = api.sign_in(&db).await;
+    let claimed = "new.state = 'running'";
+    let refusal = Refusal::of(&db, ("update", "jobs"), claimed, "53100").await;
+    let id = client.submitted(&email(1), "k").await;
+    ready_says(worker.ops, 503, "the disk of the database is full").await;
+    refusal.end().await;
+    assert_eq!(client.finished(&id).await["state"], "succeeded");
+    ready_says(worker.ops, 200, "ok").await;
 }
 
 /// Makes the database read-only or writable, for new connections, and ends those of the processes.

@@ -2,6 +2,7 @@
 
 use base::db::Unavailability;
 use std::{
+    collections::HashMap,
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
@@ -23,6 +24,8 @@ pub struct DatabaseState {
 struct Known {
     /// Why the last poll failed.
     poll: Option<Unavailability>,
+    /// Why the last claim of a queue failed, by queue.
+    claims: HashMap<&'static str, Unavailability>,
     /// No lease is rescued before.
     rescues_from: Option<Instant>,
     /// Attempts whose outcome the database refuses.
@@ -63,6 +66,23 @@ impl DatabaseState {
         }
     }
 
+    /// Records the result of a claim, which writes where a poll only reads. As of a poll, an error that may concern this
+    /// statement alone says nothing about the database.
+    pub(super) fn claimed(&self, queue: &'static str, result: Result<(), &sqlx::Error>) {
+        let mut known = self.lock();
+        match result {
+            Ok(()) => {
+                known.claims.remove(queue);
+            }
+            Err(error) => {
+                let reason = Unavailability::of(error);
+                if let Some(reason) = reason.filter(|it| !it.may_concern_one_statement()) {
+                    known.claims.insert(queue, reason);
+                }
+            }
+        }
+    }
+
     /// Records that the database is back after an outage in which no poll failed.
     pub(super) fn was_away(&self) {
         self.lock().rescues_from = Some(Instant::now() + RECOVERY_GRACE);
@@ -87,7 +107,9 @@ impl DatabaseState {
     /// Why the database does not serve this worker; `None` if it does.
     pub fn unavailability(&self) -> Option<Unavailability> {
         let known = self.lock();
-        known.poll.or(known.reason.filter(|_| known.unserved > 0))
+        let refused = known.reason.filter(|_| known.unserved > 0);
+        let claims = known.claims.values().next().copied();
+        known.poll.or(refused).or(claims)
     }
 
     /// Counts the attempts whose outcome the database refuses.
@@ -148,6 +170,19 @@ mod tests {
         assert_eq!(state.rescue_delay(), RECOVERY_GRACE);
         tokio::time::advance(RECOVERY_GRACE).await;
         assert_eq!(state.rescue_delay(), Duration::ZERO);
+    }
+
+    #[test]
+    fn claim_that_fails_is_known_until_one_of_its_queue_succeeds() {
+        let state = DatabaseState::at_start(Duration::from_secs(30));
+        let unreachable = sqlx::Error::PoolTimedOut;
+        state.claimed("triage", Err(&unreachable));
+        state.claimed("draft", Ok(()));
+        state.polled(Ok(()));
+        let known = state.unavailability();
+        assert_eq!(known, Some(Unavailability::Unreachable));
+        state.claimed("triage", Ok(()));
+        assert_eq!(state.unavailability(), None);
     }
 
     #[test]

@@ -64,11 +64,13 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
         };
         let claimed = match claim(&engine, &request, &mut cursor).await {
             Ok(batch) => {
+                engine.database.claimed(queue, Ok(()));
                 turn = batch.turn;
                 batch.jobs
             }
             Err(error) => {
                 count("error");
+                engine.database.claimed(queue, Err(&error));
                 tracing::warn!(
                     error = chain(&error),
                     queue,
