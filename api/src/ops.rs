@@ -11,15 +11,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use base::{db::Unavailability, telemetry::chain};
+use base::telemetry::chain;
 use jobs::readiness;
 use prometheus::{Encoder, TextEncoder};
-use std::time::Duration;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// A probe that takes longer has failed.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The tables without which no work can be accepted.
 const WRITTEN: [&str; 5] = [
     "jobs",
@@ -70,14 +67,13 @@ async fn readyz(State(app): State<AppState>) -> Response {
     if let Some(reason) = app.database.unavailability() {
         return refuse(reason.as_str());
     }
-    match timeout(PROBE_TIMEOUT, readiness::check(&app.pool, &WRITTEN)).await {
+    match readiness::check(&app.pool, &WRITTEN).await {
         // Without notifications, waiting requests poll: the process is ready, but operators should see it.
-        Ok(Ok(())) if !app.listener.is_alive() => "ok, but the listener is down\n".into_response(),
-        Ok(Ok(())) => "ok\n".into_response(),
-        Ok(Err(error)) => {
+        Ok(()) if !app.listener.is_alive() => "ok, but the listener is down\n".into_response(),
+        Ok(()) => "ok\n".into_response(),
+        Err(error) => {
             tracing::warn!(error = chain(&error), "not ready");
             refuse(error.reason())
         }
-        Err(_) => refuse(Unavailability::Unreachable.as_str()),
     }
 }

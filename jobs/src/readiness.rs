@@ -1,8 +1,16 @@
 //! Whether a process can do its work on this database: its schema fits, it takes writes, and the role may write.
 
-use crate::schema::{SchemaError, check_schema};
+use crate::schema::{SchemaError, check_versions};
+use base::db::Unavailability;
 use queue::operate::readiness;
 use sqlx::PgPool;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// The longest wait for a connection. A new one takes about seven round trips.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest time for the answers: three round trips on a new connection, two on one that was used.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// Why a process cannot do its work.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +19,8 @@ pub enum NotReady {
     Schema(#[source] SchemaError),
     #[error("the database would refuse the work")]
     Database(#[source] readiness::NotReady),
+    #[error("the database did not answer in time")]
+    Late,
 }
 
 impl NotReady {
@@ -19,6 +29,7 @@ impl NotReady {
         match self {
             Self::Schema(error) => error.reason(),
             Self::Database(error) => error.reason(),
+            Self::Late => Unavailability::Unreachable.as_str(),
         }
     }
 }
@@ -28,8 +39,19 @@ impl NotReady {
 /// # Errors
 /// Why not.
 pub async fn check(pool: &PgPool, tables: &[&str]) -> Result<(), NotReady> {
-    check_schema(pool).await.map_err(NotReady::Schema)?;
-    readiness::check(pool, tables)
+    // A new connection costs some round trips, and says nothing about how quickly the database answers.
+    let mut connection = match timeout(ACQUIRE_TIMEOUT, pool.acquire()).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return Err(NotReady::Database(readiness::NotReady::Ask(error))),
+        Err(_) => return Err(NotReady::Late),
+    };
+    let asked = async {
+        let versions = check_versions(&mut connection).await;
+        versions.map_err(NotReady::Schema)?;
+        let writes = readiness::check(&mut connection, tables).await;
+        writes.map_err(NotReady::Database)
+    };
+    timeout(ANSWER_TIMEOUT, asked)
         .await
-        .map_err(NotReady::Database)
+        .unwrap_or(Err(NotReady::Late))
 }

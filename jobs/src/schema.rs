@@ -219,19 +219,42 @@ pub async fn check_schema(pool: &PgPool) -> Result<(), SchemaError> {
     if let Some(version) = changed(&applied) {
         return Err(SchemaError::Changed { version });
     }
+    check_complete(|version| applied.contains_key(&version))?;
+    check_compatible(
+        oldest_known_migration(&mut connection)
+            .await
+            .map_err(SchemaError::Read)?,
+    )
+}
+
+/// As [`check_schema`], in one round trip, for a process that has started: the tables of the versions are there.
+pub(crate) async fn check_versions(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    const VERSIONS: &str = "select array(select version from _sqlx_migrations), \
+                            (select coalesce(max(oldest_known_migration), 0) from schema_compatibility)";
+    let read = async {
+        let row = connection.fetch_one(VERSIONS).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    };
+    let (applied, oldest): (Vec<i64>, i64) = read.await.map_err(SchemaError::Read)?;
+    check_complete(|version| applied.contains(&version))?;
+    check_compatible(oldest)
+}
+
+/// Whether all migrations of this binary were applied.
+fn check_complete(is_applied: impl Fn(i64) -> bool) -> Result<(), SchemaError> {
     let known = MIGRATOR.iter().map(|migration| migration.version);
-    let pending: Vec<i64> = known
-        .filter(|version| !applied.contains_key(version))
-        .collect();
+    let pending: Vec<i64> = known.filter(|&version| !is_applied(version)).collect();
     if let Some(&version) = pending.first() {
         return Err(SchemaError::Pending {
             version,
             count: pending.len(),
         });
     }
-    let version = oldest_known_migration(&mut connection)
-        .await
-        .map_err(SchemaError::Read)?;
+    Ok(())
+}
+
+/// Whether this binary knows the migration that the database asks its binaries to know.
+fn check_compatible(version: i64) -> Result<(), SchemaError> {
     if MIGRATOR
         .iter()
         .any(|migration| migration.version >= version)

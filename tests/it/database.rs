@@ -1,6 +1,7 @@
 //! What happens to Postgres costs time and nothing else: no job is given up, no attempt counted, no restart needed, and
 //! readiness and metrics say what is wrong meanwhile.
 
+mod far;
 mod fence;
 mod hosts;
 mod outage;

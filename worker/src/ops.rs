@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use base::{db::Unavailability, telemetry::chain};
+use base::telemetry::chain;
 use chrono::SecondsFormat;
 use jobs::{
     readiness,
@@ -19,8 +19,8 @@ use queue::runtime::engine::Engine;
 use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpListener, time::timeout};
 
-/// Timeout of a probe.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Reading the lanes of the models takes no longer.
+const LANES_TIMEOUT: Duration = Duration::from_secs(1);
 /// The tables without which no job can be settled.
 const WRITTEN: [&str; 5] = [
     "jobs",
@@ -100,13 +100,12 @@ async fn readyz(State(Ops { engine, access, .. }): State<Ops>) -> Response {
     if let Some(reason) = engine.database.unavailability() {
         return refuse(reason.as_str());
     }
-    match timeout(PROBE_TIMEOUT, readiness::check(&engine.pool, &WRITTEN)).await {
-        Ok(Ok(())) => ready(&engine, access.as_ref()).await.into_response(),
-        Ok(Err(error)) => {
+    match readiness::check(&engine.pool, &WRITTEN).await {
+        Ok(()) => ready(&engine, access.as_ref()).await.into_response(),
+        Err(error) => {
             tracing::warn!(error = chain(&error), "not ready");
             refuse(error.reason())
         }
-        Err(_) => refuse(Unavailability::Unreachable.as_str()),
     }
 }
 
@@ -122,7 +121,7 @@ fn is_asked(access: Option<&ModelAccess>, lane: &StoredLane) -> bool {
 /// Returns what is ready with restrictions: a worker does its other work while a model is not asked.
 async fn ready(engine: &Engine, access: Option<&ModelAccess>) -> String {
     let mut text = "ok\n".to_owned();
-    let lanes = match timeout(PROBE_TIMEOUT, llm_lanes::list(&engine.pool)).await {
+    let lanes = match timeout(LANES_TIMEOUT, llm_lanes::list(&engine.pool)).await {
         Ok(Ok(lanes)) => lanes,
         Ok(Err(error)) => {
             tracing::warn!(%error, "could not read the lanes of the models");

@@ -1,11 +1,13 @@
-//! [`SilentProxy`]: a way to Postgres whose open connections can go silent, as after a failover behind an address.
+//! [`SilentProxy`]: a way to Postgres whose open connections can go silent, as after a failover behind an address, or that is
+//! long.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::{JoinHandle, JoinSet},
+    time::sleep,
 };
 
 /// Passes everything on until it is silenced; stops with its value.
@@ -20,6 +22,11 @@ pub(crate) struct SilentProxy {
 impl SilentProxy {
     /// Before a server on this machine.
     pub(crate) async fn before(server: u16) -> Self {
+        Self::far_from(server, Duration::ZERO).await
+    }
+
+    /// Before a server to which and from which everything takes this long.
+    pub(crate) async fn far_from(server: u16, delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("it is bound");
         let (silenced, is_silenced) = watch::channel(0);
@@ -31,7 +38,9 @@ impl SilentProxy {
                 count.send_replace(number + 1);
                 let is_silenced = is_silenced.clone();
                 // A side that breaks off is its own affair.
-                open.spawn(async move { drop(pass(client, server, number, is_silenced).await) });
+                open.spawn(async move {
+                    drop(pass(client, (server, delay), number, is_silenced).await)
+                });
             }
         });
         Self {
@@ -56,7 +65,7 @@ impl Drop for SilentProxy {
 
 async fn pass(
     mut client: TcpStream,
-    server: u16,
+    (server, delay): (u16, Duration),
     number: u64,
     mut silenced: watch::Receiver<u64>,
 ) -> io::Result<()> {
@@ -73,11 +82,17 @@ async fn pass(
             }
             read = client.read(&mut sent) => match read? {
                 0 => return Ok(()),
-                read => server.write_all(&sent[..read]).await?,
+                read => {
+                    sleep(delay).await;
+                    server.write_all(&sent[..read]).await?;
+                }
             },
             read = server.read(&mut received) => match read? {
                 0 => return Ok(()),
-                read => client.write_all(&received[..read]).await?,
+                read => {
+                    sleep(delay).await;
+                    client.write_all(&received[..read]).await?;
+                }
             },
         }
     }

@@ -1,7 +1,7 @@
 //! Whether the database lets this process do its work: [`check`], and [`check_pooler`] at the start.
 
 use base::db::{Unavailability, lost_prepared_statement};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// The database answers, and would refuse the work.
 #[derive(Debug, thiserror::Error)]
@@ -28,11 +28,11 @@ impl NotReady {
     }
 }
 
-/// Checks that the database takes writes, and that the role may write to `tables`.
+/// Checks with one statement that the database takes writes, and that the role may write to `tables`.
 ///
 /// # Errors
 /// Why not.
-pub async fn check(pool: &PgPool, tables: &[&str]) -> Result<(), NotReady> {
+pub async fn check(conn: &mut PgConnection, tables: &[&str]) -> Result<(), NotReady> {
     let tables: Vec<String> = tables.iter().map(|table| (*table).to_owned()).collect();
     // By column: a role may be kept from columns that the database fills.
     let found = sqlx::query!(
@@ -42,7 +42,7 @@ pub async fn check(pool: &PgPool, tables: &[&str]) -> Result<(), NotReady> {
                    where not has_any_column_privilege(to_regclass(name), 'insert')) as denied"#,
         &tables,
     )
-    .fetch_one(pool)
+    .fetch_one(conn)
     .await
     .map_err(NotReady::Ask)?;
     if found.in_recovery {
