@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod cursor;
+mod database_clock;
 pub mod database_state;
 pub mod error;
 pub mod etag;

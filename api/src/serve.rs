@@ -4,6 +4,7 @@ use crate::{
     App, AppState,
     admission::Admission,
     config::ApiConfig,
+    database_clock,
     database_state::DatabaseState,
     metrics::ApiMetrics,
     ops,
@@ -107,6 +108,8 @@ impl Api {
 
         let loops = TaskTracker::new();
         let signals = CancellationToken::new();
+        let clock = database_clock::follow(pool.clone(), signals.clone()).await;
+        loops.spawn(clock);
         let users_listener = listen(config.addr, "API_ADDR")?;
         let ops_listener = listen(config.ops_addr, "API_OPS_ADDR")?;
         let (addr, ops_addr) = (users_listener.local_addr()?, ops_listener.local_addr()?);

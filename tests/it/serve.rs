@@ -10,8 +10,11 @@ use crate::support::{
 };
 use api::route_table::{Access, Route};
 use axum::http::Method;
+use base::clock::Clock;
+use chrono::TimeDelta;
 use futures::future::join_all;
 use nix::sys::signal::Signal;
+use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -172,4 +175,37 @@ async fn draining_api_is_not_ready_accepts_nobody_and_ends_with_its_last_request
     release.notify_one();
     assert_eq!(last.await.unwrap().text, "done");
     stopped.await.unwrap();
+}
+
+#[tokio::test]
+async fn api_goes_by_the_clock_of_the_database() {
+    let db = TestDb::new().await;
+    // The database is two hours ahead for whoever asks for its clock.
+    db.execute(
+        "create function clock_timestamp() returns timestamptz volatile language sql as
+             $$ select pg_catalog.clock_timestamp() + interval '2 hours' $$;
+         do $$ begin
+             execute format('alter database %I set search_path = public, pg_catalog', current_database());
+         end $$",
+    )
+    .await;
+    let api = Api::spawn(&db).await;
+    assert!(api.process.log().contains("goes by the database's"));
+    let client = api.sign_in(&db).await;
+    let in_hours = |hours| (Clock::System.now() + TimeDelta::hours(hours)).to_rfc3339();
+    let propose = async |start: i64| {
+        let body = json!({
+            "title": "Focus", "start_at": in_hours(start), "end_at": in_hours(start + 1),
+        });
+        send(
+            client
+                .request(reqwest::Method::POST, "/v1/blocks")
+                .json(&body),
+        )
+        .await
+    };
+    let past = propose(0).await;
+    assert_eq!(past.status, 409, "{}", past.text);
+    let ahead = propose(3).await;
+    assert_eq!(ahead.status, 201, "{}", ahead.text);
 }
