@@ -10,7 +10,7 @@ use crate::{
 use anyhow::Context;
 use base::{
     db::{self, PoolConfig},
-    env::Env,
+    env::{Env, UnknownVariable},
     telemetry,
 };
 use clap::{Parser, Subcommand};
@@ -57,7 +57,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve => {
             let config = ApiConfig::from_env(Env::from_process())?;
             let telemetry = config.telemetry.clone();
-            telemetry::observed(telemetry, "postroom-api", serve::serve(config)).await
+            let work = async {
+                config.unknown.iter().for_each(UnknownVariable::warn);
+                serve::serve(config).await
+            };
+            telemetry::observed(telemetry, "postroom-api", work).await
         }
         Command::Migrate => migrate(Env::from_process()).await,
         Command::Admin(command) => admin::run(command, Env::from_process()).await,

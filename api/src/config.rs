@@ -5,13 +5,13 @@ use crate::{
     server::tls::{Tls, TlsFiles},
 };
 use base::{
-    db::PoolConfig,
-    env::{ConfigError, Env, Variable},
-    telemetry::{TelemetryConfig, chain},
+    db::{self, PoolConfig},
+    env::{self, ConfigError, Env, UnknownVariable, Variable},
+    telemetry::{self, TelemetryConfig, chain},
 };
 use jobs::{
     domain::{invite::TenantSlug, session::SessionLifetime},
-    secrets::KeyRing,
+    secrets::{self, KeyRing},
 };
 use std::net::SocketAddr;
 
@@ -92,6 +92,8 @@ pub struct ApiConfig {
     /// Seal the secrets of connections and second factors; without them none can be stored.
     pub keys: Option<KeyRing>,
     pub telemetry: TelemetryConfig,
+    /// What is set and not read here: perhaps misspelt.
+    pub unknown: Vec<UnknownVariable>,
 }
 
 impl ApiConfig {
@@ -116,9 +118,21 @@ impl ApiConfig {
             tls: tls_files(&mut env),
             keys: KeyRing::from_env(&mut env),
             telemetry: TelemetryConfig::from_env(&mut env),
+            unknown: Vec::new(),
         };
-        env.finish(config)
+        let unknown = env.unknown(&known(), &["API_", "SESSION_"]);
+        env.finish(Self { unknown, ..config })
     }
+}
+
+fn known() -> Vec<Variable> {
+    let shared = [
+        db::VARIABLES,
+        secrets::VARIABLES,
+        env::VARIABLES,
+        telemetry::export::VARIABLES,
+    ];
+    [shared.concat(), VARIABLES.to_vec(), vec![telemetry::LOG]].concat()
 }
 
 fn sessions(env: &mut Env) -> SessionLifetime {

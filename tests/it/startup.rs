@@ -1,10 +1,12 @@
 //! A process that cannot do its work says why and ends, before it binds a port or claims a job.
 
 use crate::support::{
-    TestDb,
+    TestDb, eventually,
     process::{Ended, Process},
     system::Api,
+    wait::SOON,
 };
+use nix::sys::signal::Signal;
 
 /// A value that must appear nowhere.
 const SECRET: &str = "hunter2-canary";
@@ -353,5 +355,62 @@ async fn database_of_a_cluster_that_counted_further_is_reported_with_the_remedy(
         let ended = migrate().ended().await;
         assert!(ended.status.success());
         assert!(ended.stderr.contains(remedy), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn environment_and_greeting_are_values_that_are_known() {
+    let db = TestDb::new().await;
+    let url = db.url();
+    for (variable, value, says) in [
+        (
+            "POSTROOM_ENV",
+            "prod",
+            "production, staging, test, development",
+        ),
+        ("SMTP_HELO_NAME", "192.0.2.1", "in brackets"),
+        ("SMTP_HELO_NAME", "-a.example", "in brackets"),
+        ("SMTP_HELO_NAME", "[192.0.2]", "in brackets"),
+    ] {
+        let mut variables = complete("postroom-worker", &url);
+        variables.push((variable, value));
+        let said = refused("postroom-worker", &variables).await;
+        assert!(
+            said.contains(variable) && said.contains(says),
+            "{value}: {said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn misspelt_variable_is_warned_of_and_signals_that_ask_for_nothing_end_no_process() {
+    let db = TestDb::new().await;
+    let url = db.url();
+    let mut misspelt = complete("postroom-worker", &url);
+    misspelt.extend([
+        ("POSTROM_ENV", SECRET),
+        ("SMTP_HELO_NAME", "[IPv6:2001:db8::1]"),
+    ]);
+    let worker = Process::spawn("postroom-worker", &[], &misspelt);
+    let mut of_api = complete("postroom-api", &url);
+    of_api.push(("DATABASE_MAX_CONNECTION", SECRET));
+    let api = Process::spawn("postroom-api", &["serve"], &of_api);
+    for (mut process, meant) in [(worker, "POSTROOM_ENV"), (api, "DATABASE_MAX_CONNECTIONS")] {
+        process.addr("ops").await;
+        assert!(process.log().contains(&format!("is {meant} meant?")));
+        for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2] {
+            process.signal(signal);
+            let says = format!("{signal} is ignored");
+            eventually(SOON, async || {
+                let log = process.log();
+                log.contains(&says).then_some(()).ok_or(log)
+            })
+            .await;
+        }
+        assert!(process.is_running());
+        process.signal(Signal::SIGTERM);
+        let ended = process.ended().await;
+        assert!(ended.status.success(), "{}", ended.stderr);
+        assert!(!ended.stderr.contains(SECRET), "{}", ended.stderr);
     }
 }

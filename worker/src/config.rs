@@ -7,20 +7,24 @@ use crate::{
     watch::WatchConfig,
 };
 use base::{
-    db::PoolConfig,
-    env::{ConfigError, Env, Variable},
-    telemetry::{TelemetryConfig, chain},
+    db::{self, PoolConfig},
+    env::{self, ConfigError, Env, UnknownVariable, Variable},
+    telemetry::{self, TelemetryConfig, chain},
 };
 use jobs::{
     domain::{
         draft::Confidence,
         llm::{LanePolicy, rate::Rate},
     },
-    secrets::KeyRing,
+    secrets::{self, KeyRing},
 };
 use llm::{LlmConfig, Naming, Prices};
 use queue::runtime::RuntimeConfig;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 const OPS_ADDR: Variable = Variable::with_default(
     "WORKER_OPS_ADDR",
@@ -116,7 +120,7 @@ const SMTP_HELO_NAME: Variable = Variable::optional(
     "SMTP_HELO_NAME",
     "postroom.example.org",
     "the domain of the sender's address",
-    "The host name that the worker greets mail servers with (EHLO); some refuse one that they cannot resolve",
+    "The host name, or the address in brackets, that the worker greets mail servers with (EHLO); some refuse a name that they cannot resolve",
 );
 const ALLOW_PRIVATE: Variable = Variable::switch(
     "OUTBOUND_ALLOW_PRIVATE",
@@ -184,6 +188,8 @@ pub struct WorkerConfig {
     /// The name that mail servers are greeted with, if it is not the domain of the sender's address.
     pub smtp_helo_name: Option<String>,
     pub telemetry: TelemetryConfig,
+    /// What is set and not read here: perhaps misspelt.
+    pub unknown: Vec<UnknownVariable>,
 }
 
 impl WorkerConfig {
@@ -237,9 +243,28 @@ impl WorkerConfig {
             },
             smtp_helo_name: smtp_helo_name(&mut env),
             telemetry: TelemetryConfig::from_env(&mut env),
+            unknown: Vec::new(),
         };
-        env.finish(config)
+        let unknown = env.unknown(&known(), &["LLM_", "POSTROOM_", "WATCH_", "WORKER_"]);
+        env.finish(Self { unknown, ..config })
     }
+}
+
+fn known() -> Vec<Variable> {
+    let shared = [
+        db::VARIABLES,
+        secrets::VARIABLES,
+        env::VARIABLES,
+        telemetry::export::VARIABLES,
+    ];
+    let model = llm::config::variables();
+    [
+        shared.concat(),
+        model,
+        VARIABLES.to_vec(),
+        vec![telemetry::LOG],
+    ]
+    .concat()
 }
 
 /// The part of the configuration that is about the model, for programs that call it and are no worker.
@@ -289,14 +314,39 @@ fn limit(env: &mut Env, variable: Variable, least: u32) -> Option<u32> {
 
 fn smtp_helo_name(env: &mut Env) -> Option<String> {
     let name = env.optional(SMTP_HELO_NAME)?;
-    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
-    if !name.contains('.') || !name.chars().all(is_letter) {
+    if !is_host_name(&name) && !is_address_literal(&name) {
         env.fault(
             SMTP_HELO_NAME,
-            "is not a host name such as postroom.example.org",
+            "is neither a host name such as postroom.example.org nor an address in brackets such as [192.0.2.1]",
         );
     }
     Some(name)
+}
+
+/// Whether it is a name of several labels. The last has a letter, or the name would be read as an address (RFC 1123, section 2.1).
+fn is_host_name(name: &str) -> bool {
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(is_inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let top = name.rsplit_once('.').map(|(_, top)| top);
+    top.is_some_and(|top| top.chars().any(|c| c.is_ascii_alphabetic()))
+        && name.len() <= 253
+        && name.split('.').all(is_label)
+}
+
+/// Whether it is an address as RFC 5321, section 4.1.3 writes it: `[192.0.2.1]`, `[IPv6:2001:db8::1]`.
+fn is_address_literal(name: &str) -> bool {
+    let inner = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
+    inner.is_some_and(|inner| match inner.strip_prefix("IPv6:") {
+        Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
+        None => inner.parse::<Ipv4Addr>().is_ok(),
+    })
 }
 
 fn batch_every(env: &mut Env) -> Duration {

@@ -2,7 +2,7 @@
 
 use base::{
     db,
-    env::Env,
+    env::{Env, UnknownVariable},
     telemetry::{self, chain},
 };
 use clap::Parser;
@@ -40,5 +40,9 @@ async fn main() -> ExitCode {
 async fn start() -> anyhow::Result<()> {
     let config = WorkerConfig::from_env(Env::from_process())?;
     let telemetry = config.telemetry.clone();
-    telemetry::observed(telemetry, "postroom-worker", run(config)).await
+    let work = async {
+        config.unknown.iter().for_each(UnknownVariable::warn);
+        run(config).await
+    };
+    telemetry::observed(telemetry, "postroom-worker", work).await
 }

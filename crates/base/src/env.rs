@@ -2,8 +2,17 @@
 //!
 //! Never prints a value: a secret in the wrong variable must not end up in a log.
 
+mod unknown;
+
+pub use unknown::UnknownVariable;
+
 use secrecy::SecretString;
-use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    str::FromStr,
+    time::Duration,
+};
 
 /// A variable of a process, declared beside the configuration that reads it. `cargo dev docs` prints it into
 /// docs/configuration.md.
@@ -106,6 +115,8 @@ const DEV_MODE: Variable = Variable::switch(
 /// fails, so a placeholder is never used.
 pub struct Env {
     vars: HashMap<String, Option<String>>,
+    /// Those that a configuration file names.
+    named: HashSet<String>,
     faults: Vec<InvalidVariable>,
 }
 
@@ -147,6 +158,7 @@ impl Env {
             .collect();
         Self {
             vars,
+            named: HashSet::new(),
             faults: Vec::new(),
         }
     }
@@ -159,6 +171,7 @@ impl Env {
             .collect();
         Self {
             vars,
+            named: HashSet::new(),
             faults: Vec::new(),
         }
     }
@@ -183,7 +196,8 @@ impl Env {
     }
 
     /// Returns the trimmed value of a variable that a configuration file names; `None` if it is unset, blank or not UTF-8.
-    pub fn named(&self, name: &str) -> Option<String> {
+    pub fn named(&mut self, name: &str) -> Option<String> {
+        self.named.insert(name.to_owned());
         let value = self.vars.get(name)?.as_deref()?.trim();
         (!value.is_empty()).then(|| value.to_owned())
     }

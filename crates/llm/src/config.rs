@@ -46,8 +46,10 @@ pub const ENVIRONMENT: Variable = Variable::optional(
     "POSTROOM_ENV",
     "production",
     "–",
-    "`production` refuses testing mode, `development` allows `LLM_RECORD_DIR`",
+    "`production`, `staging`, `test` or `development`: `production` refuses testing mode, `development` allows `LLM_RECORD_DIR`",
 );
+/// Its values: a misspelt `production` would allow what it forbids.
+const ENVIRONMENTS: [&str; 4] = ["production", "staging", "test", "development"];
 
 /// The variables that are the same for all providers.
 const VARIABLES: &[Variable] = &[
@@ -112,6 +114,7 @@ pub enum ModelError {
 impl LlmConfig {
     /// Reads the variables and records faults in `env`. `tasks` are those that may have a model of their own.
     pub fn from_env(env: &mut Env, tasks: &[&'static str]) -> Self {
+        check_environment(env);
         match env.optional(MODE).as_deref() {
             None | Some("false" | "0") => match ModelsConfig::from_env(env, tasks) {
                 Some(models) => Self::Several(Box::new(models)),
@@ -141,9 +144,16 @@ impl LlmConfig {
     }
 }
 
+fn check_environment(env: &mut Env) {
+    let given = env.optional(ENVIRONMENT);
+    if given.is_some_and(|name| !ENVIRONMENTS.contains(&&*name)) {
+        let names = ENVIRONMENTS.join(", ");
+        env.fault(ENVIRONMENT, format!("is none of {names}"));
+    }
+}
+
 fn refuse_in_production(env: &mut Env) {
-    let environment = env.optional(ENVIRONMENT);
-    if environment.is_some_and(|name| matches!(&*name.to_lowercase(), "production" | "prod")) {
+    if env.optional(ENVIRONMENT).as_deref() == Some("production") {
         env.fault(
             MODE.example("false"),
             format!(
