@@ -3,7 +3,10 @@
 //! [`admit`] writes the row unless the lane is open or the lease is lost, [`settle`] completes it, and [`mark_lost`] does so
 //! for requests whose worker died.
 
-use crate::domain::{ApiKeyId, llm::Tier};
+use crate::domain::{
+    ApiKeyId,
+    llm::{ModelName, Tier},
+};
 use async_trait::async_trait;
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
@@ -360,12 +363,12 @@ pub async fn failure_facts(
     .await
 }
 
-/// Whether a request of this job ended with this outcome, by which the provider rejected it, and the lane has closed since:
-/// others were answered.
+/// Whether a request of this job to this lane ended with this outcome, by which the provider rejected it, and the lane has closed
+/// since: others were answered.
 pub async fn rejected_alone(
     conn: &mut PgConnection,
-    tenant: TenantId,
-    job: JobId,
+    (tenant, job): (TenantId, JobId),
+    lane: ModelName<'_>,
     outcome: &str,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
@@ -373,11 +376,14 @@ pub async fn rejected_alone(
                select from llm_calls call
                join llm_lanes lane on lane.provider = call.provider and lane.model = call.model
                where call.tenant_id = $1 and call.job_id = $2 and call.outcome = $3
+                 and call.provider = $4 and call.model = $5
                  and lane.closed_at > call.created_at
            ) as "alone!""#,
         tenant.0,
         job.0,
         outcome,
+        lane.provider,
+        lane.model,
     )
     .fetch_one(conn)
     .await

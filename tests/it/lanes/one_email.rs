@@ -1,6 +1,8 @@
 //! One email that the model rejects, or answers in vain, costs the others nothing.
 
 use super::*;
+use base::JobId;
+use jobs::{domain::llm::ModelName, store::llm_calls};
 
 /// Stands in email 0 only.
 const REJECTED: &str = "about 0?";
@@ -25,6 +27,21 @@ async fn email_that_a_firewall_forbids_goes_to_a_person_after_stopping_the_lane_
     until_count(&db, AFTERWARDS, left, 1).await;
     let open = "select count(*) from llm_lanes where reason is not null";
     assert_eq!(db.one::<i64>(open).await, 0);
+
+    // What one lane rejected says nothing about the job on another, such as that of a fallback.
+    let rejected = "select job_id from llm_calls where outcome = 'auth_again'";
+    let of = (client.tenant, JobId(db.one(rejected).await));
+    let provider: String = db.one("select provider from llm_lanes").await;
+    let model: String = db.one("select model from llm_lanes").await;
+    let mut conn = db.pool().acquire().await.unwrap();
+    for (model, alone) in [(&*model, true), ("fallback", false)] {
+        let lane = ModelName {
+            provider: &provider,
+            model,
+        };
+        let found = llm_calls::rejected_alone(&mut conn, of, lane, "auth_again").await;
+        assert_eq!(found.unwrap(), alone, "{model}");
+    }
 }
 
 #[tokio::test]

@@ -112,3 +112,21 @@ async fn providers_without_a_cheaper_tier_get_ordinary_requests() {
         assert_eq!(asked, [Value::Null], "{}", provider.path);
     }
 }
+
+#[tokio::test]
+async fn cheap_call_that_is_refused_for_good_is_not_asked_again() {
+    for provider in with_flex() {
+        for (status, code) in [
+            (400, "invalid_prompt"),
+            (401, "invalid_api_key"),
+            (403, "unsupported_country_region_territory"),
+            (404, "model_not_found"),
+            (429, "insufficient_quota"),
+        ] {
+            let refuses = refused(status, code, "No.", None);
+            let (answer, asked) = cheap(&provider, vec![refuses, ok(&provider.answer)]).await;
+            assert!(answer.is_err(), "{status}");
+            assert_eq!(asked, [json!("flex")], "{status} {}", provider.path);
+        }
+    }
+}

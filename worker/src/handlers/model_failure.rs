@@ -84,7 +84,8 @@ async fn decide(
     let effect_of = |call: &FailedCall, subject| {
         job_effect(&call.error, call.is_billed, subject, ctx.clock.now())
     };
-    let subject = subject::of(&mut conn, tenant, job, &last.error).await?;
+    let of = (tenant, job);
+    let subject = subject::of(&mut conn, of, lane_of(&last), &last.error).await?;
     match effect_of(&last, subject) {
         // Never given up, however long it waits: the model answers, and the operator set the rate.
         JobEffect::WaitForTurn(until) => {
@@ -107,15 +108,12 @@ async fn decide(
     // The model that may be asked first decides how long the job waits, and what it is said to wait for.
     let mut soonest: Option<(DateTime<Utc>, &FailedCall)> = None;
     for call in earlier.iter().chain([&last]) {
-        let subject = subject::of(&mut conn, tenant, job, &call.error).await?;
+        let lane = lane_of(call);
+        let subject = subject::of(&mut conn, of, lane, &call.error).await?;
         let effect = effect_of(call, subject);
         if !effect.is_wait() {
             continue;
         }
-        let lane = ModelName {
-            provider: &call.provider,
-            model: &call.model,
-        };
         let open_until = llm_lanes::open_until(&mut conn, lane).await?;
         let until = wait_until(effect, ctx.job.lease.attempt, facts, open_until);
         if soonest.is_none_or(|(other, _)| until < other) {
@@ -133,6 +131,13 @@ async fn decide(
     } else {
         Reaction::Fail(failure)
     })
+}
+
+fn lane_of(call: &FailedCall) -> ModelName<'_> {
+    ModelName {
+        provider: &call.provider,
+        model: &call.model,
+    }
 }
 
 /// Returns the time of the next attempt, with jitter.

@@ -1,11 +1,11 @@
 //! Whose fault a rejected request is: [`of`].
 //!
 //! A rejection looks the same if the configuration is wrong and if only this email is rejected, by a firewall or a filter.
-//! What happened to other jobs since the job's earlier requests tells them apart.
+//! What happened to other jobs since the job's earlier requests to the same lane tells them apart.
 
 use super::effects::Subject;
 use base::{JobId, TenantId};
-use jobs::store::llm_calls;
+use jobs::{domain::llm::ModelName, store::llm_calls};
 use llm::LlmError;
 use sqlx::PgConnection;
 
@@ -16,8 +16,8 @@ const FORBIDDEN_AGAIN: &str = "auth_again";
 /// Decides whose fault a failed request of this job is.
 pub(in crate::handlers) async fn of(
     conn: &mut PgConnection,
-    tenant: TenantId,
-    job: JobId,
+    of: (TenantId, JobId),
+    lane: ModelName<'_>,
     error: &LlmError,
 ) -> Result<Subject, sqlx::Error> {
     let rejected_before = match error {
@@ -25,7 +25,7 @@ pub(in crate::handlers) async fn of(
         LlmError::Auth { status: 403 } => FORBIDDEN_AGAIN,
         _ => return Ok(Subject::Provider),
     };
-    let is_alone = llm_calls::rejected_alone(conn, tenant, job, rejected_before).await?;
+    let is_alone = llm_calls::rejected_alone(conn, of, lane, rejected_before).await?;
     Ok(if is_alone {
         Subject::Job
     } else {
@@ -36,13 +36,13 @@ pub(in crate::handlers) async fn of(
 /// Returns the outcome by which a failed request is recorded, which [`of`] reads when the job's next one fails.
 pub(in crate::handlers) async fn outcome(
     conn: &mut PgConnection,
-    tenant: TenantId,
-    job: JobId,
+    of: (TenantId, JobId),
+    lane: ModelName<'_>,
     error: &LlmError,
 ) -> Result<&'static str, sqlx::Error> {
     let class = error.class();
     if matches!(error, LlmError::Auth { status: 403 })
-        && llm_calls::rejected_alone(conn, tenant, job, class).await?
+        && llm_calls::rejected_alone(conn, of, lane, class).await?
     {
         return Ok(FORBIDDEN_AGAIN);
     }

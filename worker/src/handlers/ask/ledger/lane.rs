@@ -15,7 +15,7 @@ use sqlx::PgConnection;
 /// Records the failure in its lane. Returns the outcome of the request's row.
 pub(super) async fn record(
     conn: &mut PgConnection,
-    (tenant, job): (TenantId, JobId),
+    of: (TenantId, JobId),
     failed: &FailedRequest<'_>,
     policy: LanePolicy,
 ) -> Result<&'static str, sqlx::Error> {
@@ -23,9 +23,9 @@ pub(super) async fn record(
         provider: failed.provider,
         model: failed.model,
     };
-    let subject = subject::of(&mut *conn, tenant, job, failed.error).await?;
+    let subject = subject::of(&mut *conn, of, lane, failed.error).await?;
     // Before the lane changes: whether it has closed since an earlier request is part of it.
-    let outcome = subject::outcome(&mut *conn, tenant, job, failed.error).await?;
+    let outcome = subject::outcome(&mut *conn, of, lane, failed.error).await?;
     let effect = effect_of(failed, subject);
     llm_lanes::record_failure(&mut *conn, lane, failed.error.class(), effect, policy).await?;
     if effect == LaneEffect::Nothing {
