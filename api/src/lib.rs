@@ -30,8 +30,14 @@ pub mod server;
 pub mod slots;
 
 use crate::{
-    admission::Admission, config::ApiConfig, database_state::DatabaseState, error::ApiError,
-    metrics::ApiMetrics, reference::Reference, route_table::RouteTable, server::Limits,
+    admission::Admission,
+    config::ApiConfig,
+    database_state::DatabaseState,
+    error::ApiError,
+    metrics::ApiMetrics,
+    reference::Reference,
+    route_table::RouteTable,
+    server::{Limits, tls::Tls},
     slots::Slots,
 };
 use axum::{Router, middleware};
@@ -62,6 +68,8 @@ pub struct App {
     /// Where the metrics are registered, for the scrape.
     pub registry: Registry,
     pub clock: Clock,
+    /// Without it, HTTP is plain.
+    pub tls: Option<Arc<Tls>>,
     /// Why the database lately refused requests.
     pub database: DatabaseState,
     pub table: RouteTable,

@@ -62,6 +62,8 @@ base::metrics! {
         db_pool_connections: IntGaugeVec [state],
         /// Whether notifications arrive (1) or the process only polls (0).
         listener_alive: IntGauge,
+        /// Seconds until the first certificate of the served chain expires, below 0 if it has; absent without TLS.
+        tls_expires_seconds: IntGaugeVec [listener],
     }
 }
 

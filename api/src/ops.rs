@@ -48,6 +48,11 @@ pub async fn serve(app: AppState, listener: TcpListener, drained: CancellationTo
 async fn metrics(State(app): State<AppState>) -> Response {
     app.metrics
         .refresh(&app.pool, &app.listener, app.admission.body_bytes());
+    if let Some(tls) = &app.tls {
+        let left = tls.expires() - app.clock.now().timestamp();
+        let gauge = &app.metrics.tls_expires_seconds;
+        gauge.with_label_values(&["api"]).set(left);
+    }
     let mut text = Vec::new();
     match TextEncoder::new().encode(&app.registry.gather(), &mut text) {
         Ok(()) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),

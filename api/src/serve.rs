@@ -59,7 +59,6 @@ pub struct Api {
     users: JoinHandle<()>,
     operators: JoinHandle<()>,
     loops: TaskTracker,
-    tls: Option<Arc<Tls>>,
 }
 
 /// Serves until SIGTERM or SIGINT, then finishes the open requests and ends.
@@ -133,6 +132,7 @@ impl Api {
             metrics,
             registry,
             clock: Clock::System,
+            tls,
             database: DatabaseState::default(),
             reference: Reference::new(&table),
             table,
@@ -152,7 +152,7 @@ impl Api {
             limits,
             proxies: app.config.trusted_proxies.clone(),
             metrics: app.metrics.clone(),
-            tls: tls.clone(),
+            tls: app.tls.clone(),
         };
         let users = loops.spawn(server::serve(users_listener, served, app.stopping.clone()));
         let operators = loops.spawn(ops::serve(app.clone(), ops_listener, drained.clone()));
@@ -167,7 +167,6 @@ impl Api {
             users,
             operators,
             loops,
-            tls,
         })
     }
 
@@ -248,7 +247,7 @@ fn stop_on_signals(api: &Api) -> anyhow::Result<()> {
 
 /// Reads the certificate again at each SIGHUP; without TLS the signal is ignored, as others that ask for nothing we do.
 fn reload_on_hangup(api: &Api, mut signals: UserSignals) {
-    let (tls, drained) = (api.tls.clone(), api.drained.clone());
+    let (tls, drained) = (api.app.tls.clone(), api.drained.clone());
     api.loops.spawn(async move {
         loop {
             let signal = tokio::select! {

@@ -22,7 +22,15 @@ pub struct TlsFiles {
 /// The certificate that is used for new connections.
 pub struct Tls {
     files: TlsFiles,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Current>,
+}
+
+/// What was read from the files.
+#[derive(Clone)]
+struct Current {
+    config: Arc<ServerConfig>,
+    /// When the first certificate of the chain expires, in seconds since 1970.
+    expires: i64,
 }
 
 /// The files cannot be used. Names no path: a key in place of its path must not be printed.
@@ -32,6 +40,8 @@ pub enum TlsError {
     Certificate(#[source] pem::Error),
     #[error("the file holds no certificate")]
     NoCertificate,
+    #[error("the certificate is not one of X.509")]
+    NotX509(#[source] x509_parser::error::X509Error),
     #[error("the private key cannot be read")]
     Key(#[source] pem::Error),
     #[error("the key cannot be used with the certificate")]
@@ -60,29 +70,43 @@ impl Tls {
     /// # Errors
     /// As [`Tls::load`]; the former certificate stays.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = self.files.read()?;
+        let read = self.files.read()?;
         *self
             .current
             .write()
-            .expect("no holder of this lock can panic") = config;
+            .expect("no holder of this lock can panic") = read;
         Ok(())
     }
 
+    /// When the first certificate of the served chain expires, in seconds since 1970.
+    pub(crate) fn expires(&self) -> i64 {
+        self.current().expires
+    }
+
     pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.current().config)
+    }
+
+    fn current(&self) -> Current {
         let current = self.current.read();
-        let config = current.expect("no holder of this lock can panic").clone();
-        TlsAcceptor::from(config)
+        current.expect("no holder of this lock can panic").clone()
     }
 }
 
 impl TlsFiles {
-    fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    fn read(&self) -> Result<Current, TlsError> {
         let chain = CertificateDer::pem_file_iter(&self.certificate)
             .map_err(TlsError::Certificate)?
             .collect::<Result<Vec<_>, _>>()
             .map_err(TlsError::Certificate)?;
         if chain.is_empty() {
             return Err(TlsError::NoCertificate);
+        }
+        let mut expires = i64::MAX;
+        for certificate in &chain {
+            let parsed = x509_parser::parse_x509_certificate(certificate);
+            let (_, parsed) = parsed.map_err(|error| TlsError::NotX509(error.into()))?;
+            expires = expires.min(parsed.validity().not_after.timestamp());
         }
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(TlsError::Key)?;
         // Named, since no provider is installed for the process.
@@ -94,7 +118,8 @@ impl TlsFiles {
             .with_single_cert(chain, key)
             .map_err(TlsError::Mismatch)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        let config = Arc::new(config);
+        Ok(Current { config, expires })
     }
 }
 

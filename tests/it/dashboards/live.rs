@@ -24,7 +24,7 @@ use serde_json::json;
 
 /// Alerts whose own expression is empty in good times and panels of what this traffic does not have, and what must have data
 /// instead.
-const INSTEAD: [(&str, &str); 4] = [
+const INSTEAD: [(&str, &str); 6] = [
     // A rate of answers that no traffic of a test can provoke without breaking the API.
     (
         "PostroomApiErrors",
@@ -35,6 +35,12 @@ const INSTEAD: [(&str, &str); 4] = [
         "PostroomMetricsMissing",
         "count(postroom_queue_oldest_available_age_seconds) and count(postroom_jobs_finished_total)
          and count(postroom_lease_lost_total) and count(postroom_llm_mode)",
+    ),
+    // Only of an API that serves TLS itself.
+    ("PostroomCertificateExpires", "postroom_listener_alive"),
+    (
+        "dashboards/queue.json: Time to the end of the certificate",
+        "postroom_listener_alive",
     ),
     // Second judgements and batches would take the answers that the script has for others.
     (

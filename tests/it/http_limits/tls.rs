@@ -1,8 +1,10 @@
 //! TLS without a proxy: by two variables, with certificates that are replaced while the process serves.
 
 use crate::support::{
-    TestDb, certificates::Certificates, eventually, process::Process, wait::SOON,
+    TestDb, certificates::Certificates, eventually, process::Process, system::metric, wait::SOON,
 };
+use base::clock::Clock;
+use chrono::{DateTime, Utc};
 use nix::sys::signal::Signal;
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, Stream,
@@ -69,6 +71,12 @@ async fn certificate_is_replaced_at_sighup_and_kept_if_the_new_one_is_unusable()
         ],
     );
     let addr = process.addr("api").await;
+    let ops = process.addr("ops").await;
+    let left = metric(ops, "postroom_tls_expires_seconds", &[("listener", "api")]).await;
+    // The tests' certificates end with the year 4095.
+    let end: DateTime<Utc> = "4096-01-01T00:00:00Z".parse().unwrap();
+    let expected = (end - Clock::System.now()).as_seconds_f64();
+    assert!((left - expected).abs() < 60.0, "{left} {expected}");
     let (answer, shown) = asked(addr, &first.authority(), GET).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let (fault, _) = asked(addr, &first.authority(), "no http\r\n\r\n").await;
