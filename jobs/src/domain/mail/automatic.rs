@@ -11,7 +11,8 @@ pub use address::{is_machine, is_machine_address};
 /// Header fields that only programs set, with the values that say so; an empty list means any value but `no`.
 const FIELDS: &[(&str, &[&str])] = &[
     ("precedence", &["junk", "auto_reply", "auto-reply"]),
-    ("return-path", &["<>"]),
+    ("delivered-to", &["autoresponder"]),
+    ("return-path", &["<>", "< >"]),
     ("x-amazon-auto-reply", &[]),
     ("x-apple-action", &["vacation"]),
     ("x-auto-reply", &[]),
@@ -28,6 +29,7 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("x-ms-exchange-generated-message-source", &[]),
     ("x-ms-exchange-inbox-rules-loop", &[]),
     ("x-ms-exchange-message-is-ndr", &[]),
+    ("x-post-messageclass", &["9; autoresponder"]),
     ("x-vacation", &[]),
 ];
 
@@ -134,6 +136,11 @@ mod tests {
             ("From: a@b.c\nX-MS-Exchange-Message-Is-Ndr:", true),
             (
                 "From: a@b.c\nContent-Type: multipart/report; boundary=x",
+                true,
+            ),
+            ("From: a@b.c\nContent-Type: message/delivery-status", true),
+            (
+                "From: a@b.c\nContent-Type: message/disposition-notification",
                 true,
             ),
             ("From: No-Reply@shop.example", true),

@@ -21,7 +21,7 @@ const NO_REPLY: &[&str] = &[
     "mailerdaemon",
     "maildaemon",
     // French
-    "nepasrepondre",
+    "nepasrepond",
     "noreponse",
     "sansreponse",
     "pasdereponse",
@@ -38,6 +38,7 @@ const NO_REPLY: &[&str] = &[
     "semresposta",
     // Italian and Romanian
     "nonrispond",
+    "norispond",
     "norisposta",
     "nuraspund",
     // Dutch
@@ -52,6 +53,7 @@ const NO_REPLY: &[&str] = &[
     "besvarikke",
     "svaraej",
     "svarainte",
+    "intesvara",
     "svarej",
     "ejsvar",
     // Finnish, Estonian and Hungarian
@@ -69,10 +71,17 @@ const NO_REPLY: &[&str] = &[
     // Serbo-Croatian, Slovene, and Russian in Latin letters
     "neodgovar",
     "neotvech",
-    // Turkish and Indonesian
+    // Ukrainian, Lithuanian and Latvian
+    "nevidpovid",
+    "neatsaky",
+    "neatbild",
+    // Turkish, Indonesian and Vietnamese
     "yanitlama",
     "cevaplama",
+    "cevapverme",
     "janganbalas",
+    "jangandibalas",
+    "khongtraloi",
 ];
 
 /// Local parts that are nobody's by themselves.
@@ -189,6 +198,10 @@ mod tests {
             "svar-ikke@x",
             "nie_odpowiadac@x",
             "ne-otvechayte@x",
+            "ne-pas-repondez@x",
+            "no-rispondere@x",
+            "ne_vidpovidayte@x",
+            "khong-tra-loi@x",
             "yanitlamayiniz@x",
             "do-not-answer@x",
             "autoresponse@x",

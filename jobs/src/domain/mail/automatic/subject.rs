@@ -1,22 +1,104 @@
 //! The subjects of answers that mail programs give by themselves: [`is_auto_reply`].
 
-/// How mail programs begin the subject of an answer that they give by themselves, in lower case.
-const AUTO_REPLIES: &[&str] = &[
-    "auto reply:",
-    "auto-reply:",
-    "automatic reply:",
-    "automatische antwort:",
-    "abwesenheitsnotiz:",
-    "out of office:",
-    "out of office re:",
-    "autoreply:",
-    "abwesenheit:",
+/// What the subject of an answer that mail programs give by themselves is, or begins with before a colon, in lower case.
+const TITLES: &[&str] = &[
+    "auto reply",
+    "auto-reply",
+    "automatic reply",
+    "automatische antwort",
+    "abwesenheitsnotiz",
+    "out of office",
+    "out of office re",
+    "autoreply",
+    "abwesenheit",
+    "fuori sede",
+    "automatiskt svar",
+    "automatisk svar",
+    "automaattinen vastaus",
+    "automatisch antwoord",
+    "autosvar",
+    "out of office autoreply",
+    "automatic response",
+    "fuera de la oficina",
+    "fuera de oficina",
+    "вне офиса",
+    "auto re",
+    "ooo",
+    "out of the office",
+    "vacation reply",
+    "vacation response",
+    "auto-response",
+    "auto response",
+    "autoresponse",
+    "autoresponder",
+    "automated reply",
+    "automated response",
+    "on vacation",
+    "away from my mail",
+    "away from the office",
+    "out of my office",
+    "i am out of the office",
+    "i am currently out of the office",
+    "i am out of office",
+    "i'm out of office",
+    "i'm out of the office",
+    "currently out of office",
+    "currently out of the office",
+    "i will be out of the office",
+    "automatische abwesenheitsnotiz",
+    "abwesenheitsagent",
+    "abwesend",
+    "urlaubsnotiz",
+    "automatische rückantwort",
+    "ich bin nicht im büro",
+    "ich bin derzeit nicht im büro",
+    "ich bin im urlaub",
+    "absent du bureau",
+    "je suis absent",
+    "je suis absente",
+    "je suis en congé",
+    "je suis en vacances",
+    "notification d'absence",
+    "estoy fuera de la oficina",
+    "fuori ufficio",
+    "sono fuori ufficio",
+    "fora do escritório",
+    "ausência temporária",
+    "estou fora do escritório",
+    "afwezig",
+    "ik ben afwezig",
+    "frånvarande",
+    "ikke til stede",
+    "ikke på kontoret",
+    "ikke på kontor",
+    "poza biurem",
+    "nieobecność w biurze",
+    "mimo kancelář",
+    "mimo kancelárie",
+    "nem vagyok az irodában",
+    "în afara biroului",
+    "отсутствую",
+    "я в отпуске",
+    "поза офісом",
+    "я у відпустці",
+    "εκτός γραφείου",
+    "ofis dışında",
+    "ofis dışındayım",
+    "מענה אוטומטי",
+    "מחוץ למשרד",
+    "خارج المكتب",
+    "自動回答",
+    "자동회신",
+    "자동 답장",
+    "การตอบกลับอัตโนมัติ",
+    "不在の連絡",
+    "休暇中",
+];
+
+/// What nobody begins a subject of their own with, whatever follows.
+const STARTS: &[&str] = &[
     "absence du bureau",
-    "fuori sede:",
     "afwezigheidsbericht",
-    "automatiskt svar:",
-    "automatisk svar:",
-    "automaattinen vastaus:",
     "autoodpowiedź",
     "automatická odpověď",
     "automatikus válasz",
@@ -37,16 +119,12 @@ const AUTO_REPLIES: &[&str] = &[
     "respuesta automática",
     "risposta automatica",
     "resposta automática",
-    "automatisch antwoord:",
-    "autosvar:",
     "odpowiedź automatyczna",
     "автоматический ответ",
     "自动答复",
     "自动回复",
     "自動返信",
     "자동 회신",
-    "out of office autoreply:",
-    "automatic response:",
     "automatická odpoveď",
     "automatski odgovor",
     "samodejni odgovor",
@@ -63,8 +141,6 @@ const AUTO_REPLIES: &[&str] = &[
     "abwesenheitsmeldung",
     "abwesenheitsnachricht",
     "message d'absence",
-    "fuera de la oficina:",
-    "fuera de oficina:",
     "afwezigheidsmelding",
     "frånvaromeddelande",
     "fraværsmelding",
@@ -72,37 +148,65 @@ const AUTO_REPLIES: &[&str] = &[
     "poissaoloviesti",
     "poissaoloilmoitus",
     "házon kívül",
-    "вне офиса:",
     "不在のお知らせ",
     "자동 응답",
     "부재중",
-    "auto re:",
     "auto-reply from",
     "autoreply from",
-    "ooo:",
-    "out of the office:",
-    "vacation reply:",
-    "vacation response:",
     "ตอบกลับอัตโนมัติ",
+    "automatic reply from",
 ];
 
-/// Whether the subject is one of an automatic reply, behind whatever tags.
+/// Whether the subject is one of an automatic reply, behind or within whatever tags. A person's own words go on after such a
+/// title: `Out of office policy`.
 pub(super) fn is_auto_reply(subject: &str) -> bool {
     let subject = subject.to_lowercase();
-    let subject = untagged(&subject);
-    AUTO_REPLIES.iter().any(|start| subject.starts_with(start))
-}
-
-/// A subject without the tags that gateways put in front: `[EXTERNAL] Automatic reply: …`.
-fn untagged(subject: &str) -> &str {
-    let mut rest = subject;
-    while let Some((_, after)) = rest
-        .strip_prefix('[')
-        .and_then(|inside| inside.split_once(']'))
-    {
+    let mut rest = subject.trim_start();
+    while let Some((tag, after)) = tag(rest) {
+        if is_title(tag) {
+            return true;
+        }
         rest = after.trim_start();
     }
-    rest
+    is_title(rest) || is_notice_of_notes(rest)
+}
+
+/// Whether the text is a title, or begins with one and a colon.
+fn is_title(text: &str) -> bool {
+    let title = text
+        .split([':', '\u{ff1a}', '–', '—'])
+        .next()
+        .unwrap_or_default();
+    let title = title.split(" - ").next().unwrap_or_default();
+    let title =
+        title.trim_matches(|c: char| c.is_whitespace() || matches!(c, '.' | '!' | '*' | '-'));
+    let title = title.strip_suffix(" re").unwrap_or(title);
+    TITLES.contains(&title) || STARTS.iter().any(|start| text.starts_with(start))
+}
+
+/// `AUTO: Nora Lindqvist is out of the office (returning 30.11.2026)`, as HCL Notes has it.
+fn is_notice_of_notes(text: &str) -> bool {
+    let Some(notice) = text.strip_prefix("auto: ") else {
+        return false;
+    };
+    let says = [
+        "is out of the office",
+        "(returning ",
+        "ist außer haus",
+        "(rückkehr ",
+        "est absent",
+        "(retour ",
+    ];
+    says.iter().any(|words| notice.contains(words))
+}
+
+/// A tag that gateways put in front of a subject, and what follows it: `[EXTERNAL] Automatic reply: …`.
+fn tag(subject: &str) -> Option<(&str, &str)> {
+    let inside = |open: char, close: char| subject.strip_prefix(open)?.split_once(close);
+    let brackets = [('[', ']'), ('(', ')'), ('【', '】')];
+    brackets
+        .into_iter()
+        .find_map(|(open, close)| inside(open, close))
 }
 
 #[cfg(test)]
@@ -130,8 +234,29 @@ mod tests {
             "不在のお知らせ: 計画",
             "Auto Re: Plan",
             "Vacation reply: Plan",
+            "Out of office",
+            "Out of Office Re: Plan",
+            "[Auto-Reply] Plan",
+            "(Auto reply) Plan",
+            "【自動返信】計画",
+            "Out of office – Plan",
+            "Abwesenheitsnotiz",
+            "Fora do escritório: Plan",
+            "Ik ben afwezig.",
+            "AUTO: Nora is out of the office (returning 30.11.2026)",
+            "Auto-reply from Nora",
         ] {
             assert!(is_auto_reply(subject), "{subject}");
+        }
+        for subject in [
+            "Out of office policy for Friday",
+            "Automatic replies are broken",
+            "Auto: offer for the van",
+            "[team] Absence of evidence",
+            "Afwezigheidsbeleid",
+            "Re: Out of office",
+        ] {
+            assert!(!is_auto_reply(subject), "{subject}");
         }
     }
 }
