@@ -1,9 +1,15 @@
 //! Bytes → text: the WHATWG Encoding Standard (`encoding_rs`), with what mail programs do where a label lacks or lies.
 
-use encoding_rs::{EUC_KR, Encoding, GBK, ISO_2022_JP, UTF_8, WINDOWS_1252};
+mod code_pages;
+mod johab;
+mod seven_bit;
+
+use encoding_rs::{Encoding, ISO_2022_JP, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use mail_parser::decoders::charsets::map::charset_decoder;
 use std::borrow::Cow;
 
+/// A text of UTF-16 that is so short may be taken for another.
+const SHORT: usize = 8;
 /// How much of a document is searched for its `<meta charset>`; the standard asks for 1,024 bytes.
 const PRESCAN: usize = 4_096;
 
@@ -17,18 +23,27 @@ pub(super) fn decode<'a>(bytes: &'a [u8], label: Option<&str>) -> Cow<'a, str> {
     };
     if let Some(encoding) = encoding(label) {
         return match encoding {
-            encoding if encoding == ISO_2022_JP => japanese(bytes).into(),
+            encoding if encoding == ISO_2022_JP => seven_bit::japanese(bytes).into(),
             encoding if encoding == UTF_8 => utf8(bytes),
+            encoding if [UTF_16LE, UTF_16BE].contains(&encoding) => utf16(bytes, encoding),
             encoding => encoding.decode(bytes).0,
         };
     }
-    if label.eq_ignore_ascii_case("iso-2022-kr") || label.eq_ignore_ascii_case("csiso2022kr") {
-        return korean(bytes).into();
+    let label = label.to_ascii_lowercase();
+    match label.as_str() {
+        "iso-2022-kr" | "csiso2022kr" => return seven_bit::korean(bytes).into(),
+        "hz-gb-2312" | "hz" => return seven_bit::chinese(bytes).into(),
+        "johab" | "x-johab" | "ms1361" | "cp1361" => return johab::decode(bytes).into(),
+        _ => {}
     }
-    if label.eq_ignore_ascii_case("hz-gb-2312") || label.eq_ignore_ascii_case("hz") {
-        return chinese(bytes).into();
+    if let Some(upper) = code_pages::find(&label) {
+        return code_pages::decode(bytes, upper).into();
+    }
+    if let Some(is_big_endian) = utf32_order(&label) {
+        return utf32(bytes, is_big_endian).into();
     }
     // UTF-7 and other old ones that the standard leaves out.
+    let label = label.strip_prefix("unicode-1-1-").unwrap_or(&label);
     match charset_decoder(label.as_bytes()) {
         Some(decode) => decode(bytes).into(),
         None => guess(bytes),
@@ -64,7 +79,7 @@ fn guess(bytes: &[u8]) -> Cow<'_, str> {
     let escaped = [b"\x1b$B".as_slice(), b"\x1b$@", b"\x1b(J"];
     let is_japanese = bytes.contains(&0x1b) && bytes.windows(3).any(|part| escaped.contains(&part));
     if is_japanese && bytes.is_ascii() {
-        return japanese(bytes).into();
+        return seven_bit::japanese(bytes).into();
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
@@ -89,74 +104,39 @@ fn utf8(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// ISO-2022-JP. The standard marks an escape that another follows at once as an error; joined encoded words are full of them.
-fn japanese(bytes: &[u8]) -> String {
-    let mut kept: Vec<u8> = Vec::with_capacity(bytes.len());
-    for (at, byte) in bytes.iter().enumerate() {
-        let escape = kept
-            .len()
-            .checked_sub(3)
-            .filter(|start| kept[*start] == 0x1b);
-        if *byte == 0x1b
-            && bytes
-                .get(at + 1)
-                .is_some_and(|next| matches!(next, b'$' | b'('))
-        {
-            kept.truncate(escape.unwrap_or(kept.len()));
-        }
-        kept.push(*byte);
+/// What is called UTF-16 and has no NUL, but can be read as it stands, was never converted.
+fn utf16<'a>(bytes: &'a [u8], encoding: &'static Encoding) -> Cow<'a, str> {
+    let as_it_stands = bytes.len() >= SHORT && !bytes.contains(&0);
+    match std::str::from_utf8(bytes) {
+        Ok(text) if as_it_stands => Cow::Borrowed(text),
+        _ => encoding.decode(bytes).0,
     }
-    ISO_2022_JP.decode(&kept).0.into_owned()
 }
 
-/// ISO-2022-KR (RFC 1557): EUC-KR without its eighth bit, between shift out and shift in. The standard leaves it out because
-/// pages could hide markup in it; an email is no page.
-fn korean(bytes: &[u8]) -> String {
-    let mut eight_bit = Vec::with_capacity(bytes.len());
-    let mut shifted = false;
-    let mut rest = bytes;
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        match byte {
-            0x0e => shifted = true,
-            0x0f => shifted = false,
-            // The designator, once per text.
-            0x1b if after.starts_with(b"$)C") => rest = &after[3..],
-            b'\n' => {
-                shifted = false;
-                eight_bit.push(*byte);
-            }
-            0x21..=0x7e if shifted => eight_bit.push(byte | 0x80),
-            byte => eight_bit.push(*byte),
+/// Whether a label means UTF-32, and whether its bytes come from the highest to the lowest where no mark says it.
+fn utf32_order(label: &str) -> Option<bool> {
+    match label {
+        "utf-32" | "utf32" | "utf-32be" | "utf32be" | "ucs-4" | "iso-10646-ucs-4" | "csucs4" => {
+            Some(true)
         }
+        "utf-32le" | "utf32le" => Some(false),
+        _ => None,
     }
-    EUC_KR.decode(&eight_bit).0.into_owned()
 }
 
-/// HZ (RFC 1843): GB 2312 without its eighth bit, between `~{` and `~}`.
-fn chinese(bytes: &[u8]) -> String {
-    let mut eight_bit = Vec::with_capacity(bytes.len());
-    let mut shifted = false;
-    let mut rest = bytes;
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        match (byte, after.first()) {
-            (b'~', Some(b'{')) => (shifted, rest) = (true, &after[1..]),
-            (b'~', Some(b'}')) => (shifted, rest) = (false, &after[1..]),
-            (b'~', Some(b'~')) if !shifted => {
-                eight_bit.push(b'~');
-                rest = &after[1..];
-            }
-            (b'~', Some(b'\n')) => rest = &after[1..],
-            (b'\n', _) => {
-                shifted = false;
-                eight_bit.push(*byte);
-            }
-            (0x21..=0x7e, _) if shifted => eight_bit.push(byte | 0x80),
-            _ => eight_bit.push(*byte),
-        }
-    }
-    GBK.decode(&eight_bit).0.into_owned()
+fn utf32(bytes: &[u8], is_big_endian: bool) -> String {
+    let (bytes, is_big_endian) = match bytes {
+        [0, 0, 0xfe, 0xff, rest @ ..] => (rest, true),
+        [0xff, 0xfe, 0, 0, rest @ ..] => (rest, false),
+        _ => (bytes, is_big_endian),
+    };
+    let code = match is_big_endian {
+        true => u32::from_be_bytes,
+        false => u32::from_le_bytes,
+    };
+    let (codes, _) = bytes.as_chunks::<4>();
+    let characters = codes.iter().map(|bytes| char::from_u32(code(*bytes)));
+    characters.map(|c| c.unwrap_or('\u{fffd}')).collect()
 }
 
 fn says_nothing(label: &str) -> bool {
@@ -175,6 +155,7 @@ fn says_nothing(label: &str) -> bool {
             "binary",
             "none",
             "default_charset",
+            "x-user-defined",
         ]
         .iter()
         .any(|known| label.eq_ignore_ascii_case(known))
@@ -187,15 +168,17 @@ fn encoding(label: &str) -> Option<&'static Encoding> {
     }
     let alias = match label.as_str() {
         "cp932" => "shift_jis",
-        "cp936" => "gbk",
-        "cp949" => "euc-kr",
+        "cp936" | "euc-cn" | "euccn" => "gbk",
+        "cp949" | "uhc" | "ms949" | "x-windows-949" => "euc-kr",
         "cp950" => "big5",
         "cp51932" | "eucjp" => "euc-jp",
         "cp50220" | "cp50221" | "iso-2022-jp-1" | "iso-2022-jp-2" | "iso-2022-jp-ms" => {
             "iso-2022-jp"
         }
-        "latin-1" | "latin_1" => "latin1",
-        "utf_8" | "utf-8-sig" | "utf8mb4" => "utf-8",
+        "latin-1" | "latin_1" | "iso-latin-1" => "latin1",
+        "latin-2" => "latin2",
+        "latin-9" | "latin9" => "iso-8859-15",
+        "utf_8" | "utf-8-sig" | "utf8mb4" | "cp65001" => "utf-8",
         "cp874" => "windows-874",
         "macroman" | "mac-roman" => "macintosh",
         label => label,
@@ -204,10 +187,11 @@ fn encoding(label: &str) -> Option<&'static Encoding> {
     Encoding::for_label(alias.as_bytes()).filter(|encoding| *encoding != encoding_rs::REPLACEMENT)
 }
 
-/// `win-1251`, `windows1250`, `cp-1252` → the number.
+/// `win-1251`, `windows1250`, `cp-1252`, `1251` → the number.
 fn windows_number(label: &str) -> Option<&str> {
-    let names = ["windows", "mswin", "win", "cp"];
-    let number = names.iter().find_map(|name| label.strip_prefix(name))?;
+    let names = ["windows", "mswin", "win", "ansi", "cp"];
+    let number = names.iter().find_map(|name| label.strip_prefix(name));
+    let number = number.unwrap_or(label);
     let number = number.trim_start_matches(['-', '_', ' ']);
     let is_known = number.len() == 4 && number.starts_with("125");
     (is_known && number.ends_with(|c: char| matches!(c, '0'..='8'))).then_some(number)
@@ -281,6 +265,21 @@ mod tests {
             (None, b"\xc3\xbc caf\xe9 ", "Ã¼ café "),
             (Some("x-no-such"), "ü".as_bytes(), "ü"),
             (Some("utf-7"), b"+APw-", "ü"),
+            (Some("unicode-1-1-utf-7"), b"+APw-", "ü"),
+            (Some("cp437"), b"Gr\x81\xe1e", "Grüße"),
+            (Some("IBM852"), b"Za\xbe", "Zaż"),
+            (Some("x-mac-ce"), b"P\xde", "Př"),
+            (Some("HP_Roman8"), b"\xcf", "ü"),
+            (Some("johab"), b"\x88a", "가"),
+            (Some("utf-32"), b"\0\0\0\xfc", "ü"),
+            (Some("UTF-32"), b"\xff\xfe\0\0\xfc\0\0\0", "ü"),
+            (Some("utf-32le"), b"\xfc\0\0\0", "ü"),
+            (Some("utf-16"), "<p>Tür</p>".as_bytes(), "<p>Tür</p>"),
+            (Some("utf-16be"), b"\x4f\x60\x59\x7d", "你好"),
+            (Some("ansi-1251"), b"\xcf", "П"),
+            (Some("latin-9"), b"\xa4", "€"),
+            (Some("uhc"), b"\x94\xee", "뷁"),
+            (Some("x-user-defined"), b"\xfc", "ü"),
             (Some("iso-2022-kr"), b"\x1b$)C\x0e>H\x0f a", "안 a"),
             (Some("hz-gb-2312"), b"~{Dc:C~} ~~a", "你好 ~a"),
             (Some("utf-8"), b"\xc3\xbca\xffb", "üa\u{fffd}b"),
