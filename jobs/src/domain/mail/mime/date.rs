@@ -1,7 +1,10 @@
 //! Dates as programs write them: RFC 5322 with its obsolete forms, ISO 8601, day-month-year, months in other languages.
 
+mod months;
+
 use crate::domain::time::is_writable;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, Utc, Weekday};
+use months::month;
 
 /// The parts of a date that have been seen.
 #[derive(Default)]
@@ -19,6 +22,11 @@ struct Seen {
 /// The moment, if there is a whole date. Without a zone it is taken for UTC, without a time for midnight.
 pub(super) fn read(value: &str) -> Option<DateTime<Utc>> {
     let value = without_comments(value);
+    // The seconds since 1970, which programs write that forget to format a date.
+    let is_seconds = value.trim().len() == 10 && value.trim().bytes().all(|c| c.is_ascii_digit());
+    if is_seconds {
+        return DateTime::from_timestamp(value.trim().parse().ok()?, 0);
+    }
     let mut seen = Seen::default();
     for word in value.split(|c: char| c.is_whitespace() || c == ',') {
         if !word.is_empty() {
@@ -42,6 +50,13 @@ impl Seen {
             self.take_time(time);
         } else if word.starts_with(['+', '-']) {
             self.offset_minutes = self.offset_minutes.or_else(|| offset(word));
+        } else if let Some((date, rest)) = word
+            .split_once('日')
+            .filter(|(date, _)| date.contains('年'))
+        {
+            // `2026年11月23日(月)`
+            self.take_date(&date.replace(['年', '月'], "-"));
+            self.take_time(rest);
         } else if word.contains(':') && word.starts_with(|c: char| c.is_ascii_digit()) {
             self.take_time(word);
         } else if number.contains(['-', '/', '.']) && word.starts_with(|c: char| c.is_ascii_digit())
@@ -131,7 +146,21 @@ impl Seen {
 
     fn take_number(&mut self, word: &str) {
         match word.len() {
+            // `2026. 11. 23.`
+            1 | 2 if self.year.is_some() && self.month.is_none() && self.day.is_none() => {
+                self.month = word.parse().ok().filter(|month| *month <= 12);
+                self.day = word.parse().ok().filter(|day| *day > 12);
+            }
+            // `23 thg 11 2026`
+            1 | 2 if self.day.is_some() && self.month.is_none() && self.year.is_none() => {
+                self.month = word.parse().ok().filter(|month| *month <= 12);
+            }
             1..=3 if self.day.is_none() => self.day = word.parse().ok(),
+            // `0100` whose sign is missing
+            4 if self.time.is_some() && self.year.is_some() => {
+                self.offset_minutes = self.offset_minutes.or_else(|| offset(&format!("+{word}")));
+            }
+            6 if self.year.is_some() => self.take_time(word),
             2..=4 if self.year.is_none() => self.year = full_year(word),
             8 if self.year.is_none() => {
                 self.year = full_year(&word[..4]);
@@ -193,28 +222,6 @@ fn day_of_week(year: &str, week: &str, weekday: &str) -> Option<NaiveDate> {
     let weekday = weekday.parse::<u8>().ok()?.checked_sub(1)?;
     let weekday = Weekday::try_from(weekday).ok()?;
     NaiveDate::from_isoywd_opt(full_year(year)?, week.parse().ok()?, weekday)
-}
-
-/// A month by how its name begins in the languages that programs write dates in.
-fn month(name: &str) -> Option<u32> {
-    const MONTHS: [&[&str]; 12] = [
-        &["jan", "ene", "gen", "sty", "янв"],
-        &["feb", "fév", "fev", "lut", "фев"],
-        &["mar", "mär", "mrt", "maa", "мар"],
-        &["apr", "avr", "abr", "kwi", "апр"],
-        &["may", "mai", "maj", "mag", "mei", "май", "мая"],
-        &["jun", "juin", "giu", "cze", "июн"],
-        &["jul", "juil", "lug", "lip", "июл"],
-        &["aug", "aoû", "aou", "ago", "sie", "авг"],
-        &["sep", "set", "wrz", "сен"],
-        &["oct", "okt", "ott", "out", "paź", "окт"],
-        &["nov", "lis", "ноя"],
-        &["dec", "déc", "dez", "dic", "gru", "дек"],
-    ];
-    let name = name.to_lowercase();
-    let named = |starts: &[&str]| starts.iter().any(|start| name.starts_with(start));
-    let at = MONTHS.iter().position(|starts| named(starts))?;
-    u32::try_from(at + 1).ok()
 }
 
 /// `+0100`, `-05:30`, `+1`.
@@ -308,6 +315,14 @@ mod tests {
             "Mon, 23 Nov 2026 10:00:00 \"GMT+1\"",
             "23. November 2026 10:00:00 +0100",
             "lun. 23 nov. 2026 10:00:00 +0100",
+            "Mon, 23 Nov 2026 10:00:00 0100",
+            "Mon, 23 Nov 2026 090000 +0000",
+            "2026年11月23日(月) 09:00",
+            "2026年11月23日 09:00:00",
+            "2026. 11. 23. 09:00:00",
+            "월, 23 11월 2026 10:00:00 +0100",
+            "Mon, 23 thg 11 2026 10:00:00 +0100",
+            "1795424400",
         ] {
             let expected = "2026-11-23T09:00:00+00:00";
             assert_eq!(
@@ -328,6 +343,13 @@ mod tests {
             ("jeu., 3 DÉC. 2026 10:00 +0000", "2026-12-03T10:00"),
             ("1 marzo 2026 10:00 +0000", "2026-03-01T10:00"),
             ("пн, 5 окт 2026 10:00 +0000", "2026-10-05T10:00"),
+            ("Pzt, 23 Kas 2026 10:00 +0000", "2026-11-23T10:00"),
+            ("ma, 23 marraskuuta 2026 10:00 +0000", "2026-11-23T10:00"),
+            ("Δευ, 23 Νοε 2026 10:00 +0000", "2026-11-23T10:00"),
+            ("пн, 23 лис 2026 10:00 +0000", "2026-11-23T10:00"),
+            ("23 נוב׳ 2026 10:00 +0000", "2026-11-23T10:00"),
+            ("23 نوفمبر 2026 10:00 +0000", "2026-11-23T10:00"),
+            ("23 พ.ย. 2026 10:00 +0000", "2026-11-23T10:00"),
             ("Mon, 30 Nov 2026 24:00:00 +0000", "2026-12-01T00:00"),
         ] {
             let found = read(value).map(|date| date.format("%Y-%m-%dT%H:%M").to_string());
