@@ -1,6 +1,7 @@
 //! `text/calendar` (RFC 5545, RFC 5546) rendered in words: [`rendered`].
 
 mod moment;
+mod repair;
 
 use icalendar::parser::{Component, Property, read_calendar_simple};
 use moment::Moment;
@@ -33,7 +34,11 @@ pub(super) fn rendered(source: &str, method: Option<&str>) -> Option<String> {
     if source.len() > BYTES || depth(source) > DEPTH {
         return None;
     }
-    let calendars = read_calendar_simple(source).ok()?;
+    let source = repair::without_encodings(source);
+    let repaired = repair::repaired(&source);
+    let calendars = read_calendar_simple(&source)
+        .or_else(|_| read_calendar_simple(&repaired))
+        .ok()?;
     let mut lines = Vec::new();
     for calendar in &calendars {
         let stated = value(calendar, "METHOD");
