@@ -262,6 +262,45 @@ mod tests {
     }
 
     #[test]
+    fn report_of_qmail_names_the_email_that_it_holds_and_who_failed() {
+        let qmail = "From: MAILER-DAEMON@mx.example\nSubject: failure notice\n\nHi. This is the qmail-send program at mx.example.\n\
+            I'm afraid I wasn't able to deliver your message to the following addresses.\n\n<gone@y.example>:\n\
+            192.0.2.1 does not like recipient.\nRemote host said: 550 5.1.1 no such user\n\n<full@y.example>:\n\
+            Over quota. (#5.2.2)\n\n--- Below this line is a copy of the message.\n\nReturn-Path: <me@acme.example>\n\
+            Message-ID: <1@acme.example>\nTo: gone@y.example\n\nHello";
+        let found = bounce(qmail.as_bytes()).unwrap();
+        assert_eq!(found.message_ids, ["<1@acme.example>"]);
+        assert_eq!(
+            failed(&found),
+            [
+                ("gone@y.example", Some("5.1.1")),
+                ("full@y.example", Some("5.2.2"))
+            ]
+        );
+        let other = qmail.replace("Hi. This is the", "This is not the");
+        assert_eq!(bounce(other.as_bytes()), None);
+    }
+
+    #[test]
+    fn report_as_text_is_read_to_the_copy_of_the_email() {
+        let exim = "From: Mail Delivery System <mailer-daemon@x.example>\nX-Failed-Recipients: gone@y.example\n\n\
+            A message that you sent could not be delivered.\n\n------ This is a copy of your message. ------\n\n\
+            Message-ID: <1@acme.example>\nSubject: Plan\n\nHello";
+        assert_eq!(
+            bounce(exim.as_bytes()).unwrap().message_ids,
+            ["<1@acme.example>"]
+        );
+    }
+
+    #[test]
+    fn part_of_a_report_that_is_the_whole_email_is_one() {
+        let bare = "From: MAILER-DAEMON@mx.example\nIn-Reply-To: <1@acme.example>\nContent-Type: message/delivery-status\n\n\
+            Reporting-MTA: dns; mx.example\n\nFinal-Recipient: rfc822; gone@y.example\nAction: failed\nStatus: 5.1.1\n";
+        let found = bounce(bare.as_bytes()).unwrap();
+        assert_eq!(failed(&found), [("gone@y.example", Some("5.1.1"))]);
+    }
+
+    #[test]
     fn status_code_differs_from_addresses_and_versions() {
         for (text, code) in [
             ("5.1.1", Some("5.1.1")),
