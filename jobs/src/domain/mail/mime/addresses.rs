@@ -9,6 +9,9 @@ use crate::domain::mail::{Address, limits};
 /// Stands for a blank of a quoted local part while an entry is judged: of no charset's, and so of no email's.
 const BLANK: char = '\u{fdd0}';
 
+/// So many brackets and quotes of a field are looked at that no other closes: each look costs time.
+const OPENED: usize = 100;
+
 /// One entry of a list before it is judged.
 #[derive(Default)]
 struct Entry {
@@ -86,12 +89,27 @@ impl Entry {
     }
 }
 
-/// What stands in brackets: words beside the address are no part of it, or an answer would go to somebody else.
+/// What stands in brackets: words and comments beside the address are no part of it, or an answer would go to somebody else.
 fn within_brackets(angle: &str) -> (Option<String>, String) {
     match angle.trim_start().starts_with('"') {
         true => (None, bare(angle)),
-        false => loose(angle),
+        false => loose(&without_comments(angle)),
     }
+}
+
+fn without_comments(text: &str) -> String {
+    let mut kept = String::new();
+    // What is longer is no address.
+    let mut rest = &text[..text.floor_char_boundary(limits::HEADER)];
+    while let Some((before, after)) = rest.split_once('(') {
+        kept.push_str(before);
+        let behind = comment(after, &mut String::new());
+        if behind.len() == after.len() {
+            kept.push('(');
+        }
+        rest = behind;
+    }
+    kept + rest
 }
 
 /// An address without brackets, with what stands around it as its name; one with blanks around its signs is closed up.
@@ -162,6 +180,7 @@ fn entries(value: &str) -> Vec<(Entry, char)> {
     let mut entries = Vec::new();
     let mut entry = Entry::default();
     let mut rest = value;
+    let mut opened = 0;
     while let Some(c) = rest.chars().next() {
         let after = &rest[c.len_utf8()..];
         if let Some(length) = rest
@@ -174,10 +193,22 @@ fn entries(value: &str) -> Vec<(Entry, char)> {
             continue;
         }
         rest = match c {
-            '"' => quoted(after, &mut entry.phrase),
-            '(' => comment(after, &mut entry.comment),
+            '"' if opened < OPENED => {
+                let behind = quoted(after, &mut entry.phrase);
+                opened += usize::from(behind.len() == after.len());
+                behind
+            }
+            '(' if opened < OPENED => {
+                let behind = comment(after, &mut entry.comment);
+                opened += usize::from(behind.len() == after.len());
+                behind
+            }
             '<' => {
                 let end = angle_end(after);
+                // Of two addresses in brackets the first was part of a name whose quotes are lost.
+                if let Some(name) = entry.angle.take_if(|former| former.contains('@')) {
+                    entry.phrase.extend([" <", name.trim(), "> "]);
+                }
                 let angle = entry.angle.get_or_insert_default();
                 angle.push_str(&after[..end]);
                 after[end..].trim_start_matches('>')
@@ -243,8 +274,11 @@ fn quoted<'a>(text: &'a str, phrase: &mut String) -> &'a str {
 /// Reads a comment with those in it; one that never ends is none.
 fn comment<'a>(text: &'a str, content: &mut String) -> &'a str {
     let mut depth = 1_usize;
+    let mut escaped = false;
     for (at, c) in text.char_indices().take(limits::HEADER) {
         match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
             '(' => depth += 1,
             ')' => depth -= 1,
             _ => {}

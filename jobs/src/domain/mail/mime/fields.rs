@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 /// More header lines than this are not looked at when a line without a colon is met.
 const LOOKAHEAD: usize = 100;
+/// Fields of one section that are kept: nobody writes more, and each costs memory.
+const FIELDS: usize = 10_000;
 
 /// The fields in their order.
 #[derive(Default)]
@@ -27,6 +29,8 @@ impl<'a> Fields<'a> {
         let mut rest = raw;
         // Where the value of the last field begins, so that continuation lines extend it.
         let mut value_start: Option<usize> = None;
+        // Up to here it is known that fields follow.
+        let mut known = 0;
         loop {
             let (line, after) = take_line(rest);
             let offset = raw.len() - rest.len();
@@ -42,9 +46,15 @@ impl<'a> Fields<'a> {
                     *value = &raw[start..offset + line.len()];
                 }
             } else if let Some((name, value)) = field(line) {
-                value_start = Some(offset + line.len() - value.len());
-                fields.push((name, value));
-            } else if fields_follow(after) {
+                value_start = None;
+                if fields.len() < FIELDS {
+                    value_start = Some(offset + line.len() - value.len());
+                    fields.push((name, value));
+                }
+            } else if offset < known {
+                value_start = None;
+            } else if let Some(left) = next_field(after) {
+                known = raw.len() - left;
                 value_start = None;
             } else {
                 return (Self(fields), rest);
@@ -122,18 +132,19 @@ fn continues(rest: &[u8]) -> bool {
         || field(line).is_some_and(|(name, _)| is_usual(&name))
 }
 
-fn fields_follow(mut rest: &[u8]) -> bool {
+/// How much is left at the field that follows.
+fn next_field(mut rest: &[u8]) -> Option<usize> {
     for _ in 0..LOOKAHEAD {
         let (line, after) = take_line(rest);
         if line.is_empty() {
-            return false;
+            return None;
         }
         if field(line).is_some_and(|(name, _)| is_usual(&name)) {
-            return true;
+            return Some(rest.len());
         }
         rest = after;
     }
-    false
+    None
 }
 
 /// Names that hardly any text but a header section has in front of a colon.
@@ -176,6 +187,14 @@ mod tests {
             );
             assert_eq!(body, "body", "{raw:?}");
         }
+    }
+
+    /// It took seconds when the next field was looked for at each line, and a gigabyte when each was kept.
+    #[test]
+    fn section_of_many_lines_is_soon_read() {
+        let junk = format!("{}To: a\n", "x\n".repeat(99)).repeat(20_000);
+        assert_eq!(read(&junk).0.len(), FIELDS);
+        assert_eq!(read(&"a:\n".repeat(1_000_000)).0.len(), FIELDS);
     }
 
     #[test]

@@ -134,11 +134,27 @@ fn addresses_are_read_as_people_mean_them() {
             "Nora [mailto:nora@client.example]",
             vec!["Nora <nora@client.example>"],
         ),
+        (
+            "Pete(A nice \\) chap) <pete(his account)@client.example(his host)>",
+            vec!["Pete <pete@client.example>"],
+        ),
+        (
+            "Nora <boss@acme.example> <nora@client.example>",
+            vec!["Nora <boss@acme.example> <nora@client.example>"],
+        ),
         ("nora@[192.0.2.1]", vec!["nora@[192.0.2.1]"]),
         ("<>", vec![]),
         ("", vec![]),
     ] {
         assert_eq!(shown(value), expected, "{value}");
+    }
+}
+
+/// Each took seconds when every mark was looked for anew.
+#[test]
+fn field_of_open_marks_is_soon_read() {
+    for mark in ["(", "\"\\", "<", "=?"] {
+        assert!(read(&mark.repeat(100_000)).len() <= 1, "{mark}");
     }
 }
 
