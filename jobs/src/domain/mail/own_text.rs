@@ -1,84 +1,77 @@
 //! What the writer of an email says in it: [`own_text`], without quoted lines, the email that is answered and the signature.
 
-/// How mail programs of the larger languages name the writer of the email that they put below an answer, in lower case.
-const FROM: &[&str] = &[
-    "from",
-    "von",
-    "de",
-    "da",
-    "van",
-    "från",
-    "fra",
-    "od",
-    "lähettäjä",
-    "kimden",
-    "от",
-    "от кого",
-    "від",
-    "από",
-    "feladó",
-    "expéditeur",
-    "差出人",
-    "发件人",
-    "寄件者",
-    "보낸 사람",
-    "من",
-    "מאת",
-];
-/// How they name its date.
-const SENT: &[&str] = &[
-    "sent",
-    "date",
-    "gesendet",
-    "datum",
-    "envoyé",
-    "enviado",
-    "enviada",
-    "enviado el",
-    "enviada em",
-    "fecha",
-    "inviato",
-    "data",
-    "verzonden",
-    "skickat",
-    "sendt",
-    "wysłano",
-    "data",
-    "lähetetty",
-    "gönderildi",
-    "tarih",
-    "отправлено",
-    "дата",
-    "надіслано",
-    "дата",
-    "στάλθηκε",
-    "ημερομηνία",
-    "elküldve",
-    "dátum",
-    "odesláno",
-    "送信日時",
-    "日時",
-    "发送时间",
-    "日期",
-    "寄件日期",
-    "보낸 날짜",
-    "날짜",
-    "تاريخ",
-    "נשלח",
-];
-/// A date stands so many lines below its writer.
-const BLOCK: usize = 4;
+mod marks;
 
-/// The lines of a body that its writer wrote, up to the signature or the email that is answered below them.
+use marks::{FROM, OTHERS, SENT, WROTE};
+
+/// Writer and date of an earlier email stand within so many lines.
+const BLOCK: usize = 5;
+/// The line above a quote is folded into so many lines at most, and as many characters.
+const FOLDED: usize = 3;
+const ATTRIBUTION: usize = 300;
+
+/// The lines of a body that its writer wrote, up to the signature or the email that is answered below them. Below a quote that
+/// is marked line by line they go on.
 pub fn own_text(body_text: &str) -> String {
     let lines = without_pgp_headers(body_text);
-    let ends = |at: &usize| {
-        let line = lines[*at];
-        line == "--" || is_rule_with_words(line) || begins_earlier_email(&lines[*at..])
-    };
-    let end = (0..lines.len()).find(ends).unwrap_or(lines.len());
-    let own = lines[..end].iter().filter(|line| !line.starts_with('>'));
-    own.copied().collect::<Vec<_>>().join("\n")
+    let mut own: Vec<&str> = Vec::new();
+    let mut at = 0;
+    while at < lines.len() {
+        let line = lines[at];
+        if line == "--" || is_rule_with_words(line) || begins_earlier_email(&lines[at..]) {
+            break;
+        }
+        if let Some(length) = attribution(&lines[at..]) {
+            let mut below = lines[at + length..].iter().filter(|line| !line.is_empty());
+            if !below.next().is_some_and(|line| line.starts_with('>')) {
+                break;
+            }
+            at += length;
+            continue;
+        }
+        if !line.starts_with('>') {
+            own.push(line);
+        }
+        at += 1;
+    }
+    own.join("\n")
+}
+
+/// How many lines the sentence has that a program puts above a quote: `On 23 Nov 2026 at 10:00, Ada <ada@x.example> wrote:`.
+fn attribution(lines: &[&str]) -> Option<usize> {
+    let first = *lines.first()?;
+    let begins =
+        !first.starts_with('>') && first.contains(|c: char| c.is_ascii_digit() || c == '<');
+    let folded = lines
+        .iter()
+        .take(FOLDED)
+        .take_while(|line| !line.is_empty());
+    let mut sentence = String::new();
+    for (n, line) in folded.enumerate().take_while(|_| begins) {
+        sentence.push(' ');
+        sentence.push_str(line);
+        if is_attribution(sentence.trim()) {
+            return Some(n + 1);
+        }
+    }
+    None
+}
+
+fn is_attribution(sentence: &str) -> bool {
+    let words = sentence.trim_matches(|c: char| matches!(c, '-' | '*' | '_') || c.is_whitespace());
+    let ends = sentence.ends_with([':', '\u{ff1a}'])
+        || words.ends_with(':')
+        || sentence.starts_with("--") && sentence.ends_with("--");
+    if !ends
+        || sentence.chars().count() > ATTRIBUTION
+        || !words.contains(|c: char| c.is_ascii_digit())
+    {
+        return false;
+    }
+    let lower = words.to_lowercase();
+    let mut numbers = words.split(|c: char| !c.is_ascii_digit());
+    let has_year = numbers.any(|number| number.len() == 4 && number.starts_with(['1', '2']));
+    WROTE.iter().any(|verb| lower.contains(verb)) || words.contains('@') && has_year
 }
 
 /// The lines without those that begin a clear signature (RFC 9580 §7): they are neither text nor a mark of a quote.
@@ -97,20 +90,32 @@ fn without_pgp_headers(body_text: &str) -> Vec<&str> {
 
 /// `-----Original Message-----`, in whatever language.
 fn is_rule_with_words(line: &str) -> bool {
-    let inner = line.trim_matches(|c| c == '-' || c == '_');
-    line.starts_with("-----") && line.ends_with("---") && inner.chars().any(char::is_alphabetic)
+    let inner = line.trim_start_matches('-');
+    let closed = inner.split_once("---");
+    // Yahoo goes on behind the rule.
+    line.starts_with("----")
+        && closed.is_some_and(|(words, _)| words.chars().any(char::is_alphabetic))
 }
 
-/// The header lines of an earlier email, as Outlook and others write them.
+/// The header lines of an earlier email, in whatever order: its writer and its date stand near.
 fn begins_earlier_email(lines: &[&str]) -> bool {
     let named = |line: &&str, names: &[&str]| {
         label(line).is_some_and(|label| names.contains(&label.as_str()))
     };
-    let Some((first, rest)) = lines.split_first() else {
+    let Some(first) = lines.first() else {
         return false;
     };
-    let mut near = rest.iter().filter(|line| !line.is_empty()).take(BLOCK);
-    named(first, FROM) && near.any(|line| named(line, SENT))
+    if ![FROM, SENT, OTHERS].iter().any(|names| named(first, names)) {
+        return false;
+    }
+    let near: Vec<&str> = lines
+        .iter()
+        .copied()
+        .filter(|line| !line.is_empty())
+        .take(BLOCK)
+        .collect();
+    let has = |names| near.iter().any(|line| named(line, names));
+    has(FROM) && has(SENT)
 }
 
 /// What stands before the colon, in lower case and without the marks of bold text.
@@ -139,6 +144,14 @@ mod tests {
             "De : Bob\nEnvoyé : lundi 23 novembre 2026\nÀ : Nora\n\nÇa va ?",
             "От: Bob\nОтправлено: 23 ноября 2026 г.\n\nХорошо?",
             "差出人: Bob\n送信日時: 2026年11月23日\n\nいいですか？",
+            "Betreff: Plan\nDatum: Mon, 23 Nov 2026 10:00:00 +0100\nVon: Bob\nAn: Nora\n\nPasst es?",
+            "Gesendet: Montag, 23. November 2026 um 10:00 Uhr\nVon: Bob\n\nPasst es?",
+            "On Nov 23, 2026, at 10:00 AM, Bob <bob@x.example> wrote:\n\nDoes Friday work?",
+            "On Mon, 23 Nov 2026 at 10:00, Bob\n<bob@x.example> wrote:\n\n> Does Friday work?",
+            "Am 23.11.26 um 10:00 schrieb Bob:\nPasst es?",
+            "Le lun. 23 nov. 2026 à 10:00, Bob <bob@x.example> a écrit :\n\nÇa va ?",
+            "---- On Mon, 23 Nov 2026 10:00:00 +0100 bob@x.example wrote ----\n\nDoes Friday work?",
+            "2026年11月23日(月) 10:00 Bob <bob@x.example>:\n\nいいですか？",
         ] {
             assert_eq!(
                 own_text(&format!("Thanks.\n\n{below}")).trim(),
@@ -158,11 +171,19 @@ mod tests {
     }
 
     #[test]
+    fn own_text_goes_on_below_a_quote_that_is_marked() {
+        let text = "On Mon, 23 Nov 2026 at 10:00, Bob <bob@x.example> wrote:\n> Does Friday work?\n\nYes. And for you?";
+        assert_eq!(own_text(text).trim(), "Yes. And for you?");
+    }
+
+    #[test]
     fn text_with_colons_and_rules_is_the_writer_s_own() {
         for text in [
             "From: Berlin\nTo: Rome\nWhich train?",
             "-----\nWhich one?",
             "Note: the date\nDate: Friday?",
+            "We meet at 10:00 in room 2026:\nwhich one is it?",
+            "Ada wrote a letter. What is in it?",
         ] {
             assert_eq!(own_text(text), text);
         }
