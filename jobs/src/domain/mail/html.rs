@@ -18,9 +18,10 @@ mod writer;
 use cascade::Cascade;
 use ego_tree::iter::Edge;
 use html5ever::tree_builder::QuirksMode;
-use scraper::{ElementRef, Node, node::Element};
+use scraper::{ElementRef, Html, Node, node::Element};
 use sheet::StyleSheet;
 use style::Style;
+use url::Url;
 use writer::{Gap, Writer};
 
 /// The visible text, blocks on lines of their own. Not yet sanitised: that is [`super::text::body`]'s part.
@@ -37,7 +38,7 @@ fn written(html: &str, with_pictures: bool) -> String {
     let document = tree::parse(html);
     let sheet = StyleSheet::of(&document);
     let quirks = document.quirks_mode == QuirksMode::Quirks;
-    let mut writer = Writer::default();
+    let mut writer = Writer::new(base(&document));
     // Each open element's style, and where the text stood when it was opened.
     let mut open = vec![(Style::initial(), 0)];
     for edge in document.tree.root().traverse() {
@@ -78,6 +79,20 @@ fn written(html: &str, with_pictures: bool) -> String {
         }
     }
     writer.finish()
+}
+
+/// Where relative links lead, as the document's `<base>` says; in an email without it they lead nowhere.
+fn base(document: &Html) -> Option<Url> {
+    let mut nodes = document.tree.nodes();
+    let href = nodes.find_map(|node| {
+        let element = node.value().as_element()?;
+        (element.name() == "base")
+            .then(|| element.attr("href"))
+            .flatten()
+    });
+    Url::parse(href?.trim())
+        .ok()
+        .filter(|url| url.scheme().starts_with("http"))
 }
 
 fn styled(
@@ -386,6 +401,11 @@ mod tests {
                 "",
             ),
             ("<a href='https://x.example'><img alt=logo></a>", ""),
+            (
+                "<base href='https://x.example/a/'><a href='b?c=1'>Pay</a>",
+                "Pay <https://x.example/a/b?c=1>",
+            ),
+            ("<a href='b'>Pay</a>", "Pay"),
         ] {
             assert_eq!(visible_text(html), text, "{html}");
         }

@@ -1,6 +1,8 @@
 //! Text as it is laid out in lines: [`Writer`]. White space collapses, blocks stand on lines of their own, quoted blocks
 //! are marked with `> `, and the targets of a block's links follow the block.
 
+use url::Url;
+
 /// A link's target is shown up to this length; trackers make theirs much longer.
 const TARGET: usize = 100;
 const TARGETS: usize = 60;
@@ -13,6 +15,7 @@ pub(super) struct Writer {
     quotes: usize,
     targets: Vec<String>,
     targets_told: usize,
+    base: Option<Url>,
 }
 
 /// What stands between the text so far and the next.
@@ -26,6 +29,14 @@ pub(super) enum Gap {
 }
 
 impl Writer {
+    /// Relative links are resolved against `base`.
+    pub(super) fn new(base: Option<Url>) -> Self {
+        Self {
+            base,
+            ..Self::default()
+        }
+    }
+
     /// Text within a line.
     pub(super) fn words(&mut self, text: &str) {
         for (n, word) in text.split([' ', '\n', '\r', '\t', '\u{c}']).enumerate() {
@@ -85,6 +96,8 @@ impl Writer {
         let Some(shown) = self.text.get(start..).filter(|shown| !shown.is_empty()) else {
             return;
         };
+        let absolute = self.base.as_ref().and_then(|base| base.join(href).ok());
+        let href = absolute.as_ref().map_or(href, Url::as_str);
         let Some(target) = target(href) else { return };
         let bare = target
             .trim_start_matches("https://")
