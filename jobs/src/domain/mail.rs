@@ -207,7 +207,7 @@ impl Mail {
     pub fn may_have_documents(&self) -> bool {
         let unread = |attachment: &Attachment| {
             let kind = &attachment.content_type;
-            let others = ["text/", "image/", "audio/", "video/", "message/"];
+            let others = ["image/", "audio/", "video/", "message/"];
             let may_be = !others.iter().any(|main| kind.starts_with(main));
             attachment.text.is_none() && attachment.size > 0 && may_be
         };

@@ -269,6 +269,13 @@ mod tests {
     }
 
     #[test]
+    fn answer_that_is_not_for_the_list_goes_where_its_writer_wants_it() {
+        let list = "From: a@x.example\nReply-To: team@lists.example\nMail-Reply-To: b@x.example\nTo: team@lists.example";
+        let headers = answer(&mail(list), false, &own()).unwrap();
+        assert_eq!(headers.to, ["b@x.example"]);
+    }
+
+    #[test]
     fn marks_of_all_languages_are_never_doubled_and_names_of_lists_stay_once() {
         for (former, marked) in [
             ("Plan", "Re: Plan"),

@@ -6,7 +6,7 @@
 //! | addresses, dates | RFC 5322 §3.3, §3.4, §4.3; ISO 8601 | `addresses`, `date` |
 //! | encoded words | RFC 2047, RFC 2231 §5 | `encoded_word` |
 //! | parts, types, file names | RFC 2045, 2046, 2183, 2231 | `part`, `parameters` |
-//! | base64, quoted-printable, uuencode | RFC 2045 §6, POSIX | `transfer`, `uuencode` |
+//! | base64, quoted-printable, uuencode, yEnc | RFC 2045 §6, POSIX | `transfer`, `uuencode`, `yenc` |
 //! | charsets | WHATWG Encoding | `charset` |
 //! | what is shown | RFC 2046 §5.1, RFC 8621 §4.1.4 | `body` |
 //! | other texts | RFC 3676, RFC 1896, RFC 5545 | `flowed`, `enriched`, `calendar` |
@@ -27,6 +27,7 @@ mod part;
 mod report;
 mod transfer;
 mod uuencode;
+mod yenc;
 
 use super::{Address, Direction, Mail, MailError, limits, text};
 use body::Reader;
@@ -62,7 +63,7 @@ pub(super) fn parse(raw: &[u8]) -> Result<Mail, MailError> {
             .and_then(|id| super::message_id(&id)),
         from: authors.next(),
         other_authors: authors.collect(),
-        reply_to: list(fields, "reply-to"),
+        reply_to: reply_to(fields),
         to: list(fields, "to"),
         cc: list(fields, "cc"),
         delivered_to,
@@ -149,10 +150,27 @@ fn value<'a>(raw: &'a [u8]) -> Cow<'a, str> {
     charset::header(&raw[..raw.len().min(VALUE)])
 }
 
-/// The first From field that names anybody. Of several the first is what mail programs show. A name without an address beside
-/// one with it is a part of that one's name, torn off by a mark that was not quoted.
+/// Mail-Reply-To, where a writer wants answers that are not for a list; else Reply-To, which a list may have set.
+fn reply_to(fields: &Fields<'_>) -> Vec<Address> {
+    let asked = list(fields, "mail-reply-to");
+    match asked.iter().any(|address| address.addr.contains('@')) {
+        true => asked,
+        false => list(fields, "reply-to"),
+    }
+}
+
+/// Who wrote it; of an email without From, who sent it, as mail programs show it.
 fn authors(fields: &Fields<'_>) -> Vec<Address> {
-    let lists = fields.all("from").map(|raw| addresses::read(&value(raw)));
+    let named = |name| first_list(fields, name);
+    Some(named("from"))
+        .filter(|authors| !authors.is_empty())
+        .unwrap_or_else(|| named("sender"))
+}
+
+/// The first of these fields that names anybody. Of several the first is what mail programs show. A name without an address
+/// beside one with it is a part of that one's name, torn off by a mark that was not quoted.
+fn first_list(fields: &Fields<'_>, name: &str) -> Vec<Address> {
+    let lists = fields.all(name).map(|raw| addresses::read(&value(raw)));
     let mut lists = lists.filter(|list| !list.is_empty()).peekable();
     let first = lists.peek().cloned().unwrap_or_default();
     let reachable = |author: &Address| author.addr.contains('@');

@@ -5,7 +5,8 @@
 
 use super::charset;
 use super::part::Part;
-use super::{calendar, date, enriched, flowed, uuencode};
+use super::uuencode::InlineFile;
+use super::{calendar, date, enriched, flowed, uuencode, yenc};
 use crate::domain::mail::{Attachment, html, limits, text};
 use sha2::{Digest, Sha256};
 
@@ -18,6 +19,8 @@ const TNEF: &str =
     "[This email is in Outlook's own format (winmail.dat). Its text cannot be read here.]";
 /// What is said of an email that shows nothing but pictures, above the texts that mail programs show in their place.
 const PICTURES: &str = "[This email shows only pictures. What it says of them:]";
+/// So much of a file is looked at to tell whether it is a text.
+const HEAD: usize = 4_096;
 /// All text before it is tidied; a message of ten thousand parts stops here.
 const RAW: usize = limits::BODY * 8;
 
@@ -58,8 +61,8 @@ impl Reader {
         let text = match part.kind.main.as_str() {
             "multipart" if self.depth <= DEPTH => self.read_multipart(part),
             "message" => self.read_message(part),
-            "application" if part.is_saved_email() => self.read_email(part),
-            "application" if part.kind.is("application", "ics") && self.depth == 1 => {
+            _ if part.is_saved_email() => self.read_email(part),
+            "application" if part.is_calendar_file() && self.depth == 1 => {
                 self.attach(part, None);
                 calendar_text(part)
             }
@@ -67,12 +70,12 @@ impl Reader {
                 self.read_text(part, shows_named)
             }
             "text" => self.read_text(part, shows_named),
-            "application" if is_smime(part) => {
+            "application" if part.is_smime() => {
                 self.attach(part, None);
                 smime(part).to_owned()
             }
             _ => {
-                self.has_tnef |= matches!(part.kind.sub.as_str(), "ms-tnef" | "vnd.ms-tnef");
+                self.has_tnef |= part.is_tnef();
                 self.attach_file(part);
                 String::new()
             }
@@ -83,20 +86,26 @@ impl Reader {
     }
 
     fn read_multipart(&mut self, part: &Part<'_>) -> String {
-        let Some(children) = part.children() else {
+        let decoded = part.decoded();
+        let children = part.children();
+        let Some(children) = children.or_else(|| part.children_in(&decoded.bytes)) else {
             // Without its boundary the whole is the text, as far as one can be seen.
             return part.text();
         };
+        self.read_children(part, &children)
+    }
+
+    fn read_children(&mut self, part: &Part<'_>, children: &[Part<'_>]) -> String {
         match part.kind.sub.as_str() {
-            "alternative" => self.read_alternatives(&children),
-            "related" => self.read_related(part, &children),
-            "signed" => self.read_first(&children),
+            "alternative" => self.read_alternatives(children),
+            "related" => self.read_related(part, children),
+            "signed" => self.read_first(children),
             "encrypted" => {
-                let text = self.read_all(&children);
+                let text = self.read_all(children);
                 let note = "[This email is encrypted (OpenPGP). Its text cannot be read here.]";
                 joined([note.to_owned(), text])
             }
-            _ => self.read_all(&children),
+            _ => self.read_all(children),
         }
     }
 
@@ -109,10 +118,9 @@ impl Reader {
 
     /// The last alternative that shows something, and the calendars, which mail programs show beside it.
     fn read_alternatives(&mut self, parts: &[Part<'_>]) -> String {
-        let (calendars, others): (Vec<_>, Vec<_>) = parts
-            .iter()
-            .partition(|part| part.kind.is("text", "calendar"));
-        let mut shown = String::new();
+        let (calendars, others): (Vec<_>, Vec<_>) =
+            parts.iter().partition(|part| part.is_calendar());
+        let (mut shown, mut shows_known) = (String::new(), false);
         let mut files = Vec::new();
         for part in others.into_iter().rev() {
             // Made for one program each, and shown by no other.
@@ -125,8 +133,11 @@ impl Reader {
             let text = self.read(part);
             // The files stay in the order in which they were sent, though the alternatives are asked backwards.
             files.splice(0..0, self.attachments.drain(known..));
-            if shown.is_empty() && says_something(&text) {
+            // A type that mail programs do not know loses against one that they know, wherever it stands.
+            let is_better = shown.is_empty() || !shows_known && is_shown_by_all(part);
+            if is_better && says_something(&text) {
                 shown = text;
+                shows_known = is_shown_by_all(part);
             }
         }
         self.attachments.append(&mut files);
@@ -180,19 +191,23 @@ impl Reader {
         );
         // RFC 8621 §4.1.4: a named text is a file unless it comes first or says that it is to be shown. What is all there is
         // was sent to be read, whatever it says.
-        let named = !part.disposition.is_inline
-            && part.file_name().is_some()
-            && !part.kind.is("text", "calendar");
+        let named =
+            !part.disposition.is_inline && part.file_name().is_some() && !part.is_calendar();
+        let decoded = part.decoded();
         let is_file =
             self.depth > 1 && (part.disposition.is_attachment || unread || named && !shows_named);
-        if is_file {
+        if is_file || is_binary(&decoded.bytes) {
             self.attach_file(part);
             return String::new();
         }
-        if part.kind.is("text", "calendar") {
+        if part.is_calendar() {
             self.attach(part, None);
         }
-        let mut shown = readable(part);
+        let (text, files) = yenc::split(&decoded.bytes);
+        for file in files {
+            self.attach_content(file);
+        }
+        let mut shown = readable(part, &text);
         if part.kind.is("text", "html") && !says_something(&shown) {
             let pictures = html::picture_texts(&part.text());
             self.pictures = joined([std::mem::take(&mut self.pictures), pictures]);
@@ -204,9 +219,11 @@ impl Reader {
                 self.attach_content(file);
             }
         }
-        match part.footer() {
-            footer if !says_something(&footer) => shown,
-            footer => joined([shown, footer]),
+        let around = |bytes: &[u8]| charset::decode(bytes, None).into_owned();
+        let (banner, footer) = (around(decoded.banner), around(decoded.footer));
+        match says_something(&banner) || says_something(&footer) {
+            true => joined([banner, shown, footer]),
+            false => shown,
         }
     }
 
@@ -259,29 +276,31 @@ impl Reader {
 
     /// Attaches a file, with its text if it is one.
     fn attach_file(&mut self, part: &Part<'_>) {
-        let is_ics = |name: String| name.to_ascii_lowercase().ends_with(".ics");
-        let calendar = part.kind.is("application", "ics") || part.file_name().is_some_and(is_ics);
-        let is_text = part.kind.main == "text"
-            || calendar
-            || matches!(
-                part.kind.sub.as_str(),
-                "json" | "xml" | "x-yaml" | "yaml" | "csv"
-            )
-            || part.kind.is("application", "octet-stream")
-                && part
-                    .file_name()
-                    .is_some_and(|name| has_text_extension(&name));
+        let content = part.decoded().bytes;
+        let calendar = part.is_calendar_file();
+        // Any file may be called a text by its sender.
+        let is_text = !is_binary(&content)
+            && (part.kind.main == "text"
+                || calendar
+                || matches!(
+                    part.kind.sub.as_str(),
+                    "json" | "xml" | "x-yaml" | "yaml" | "csv"
+                )
+                || part.kind.is("application", "octet-stream")
+                    && part
+                        .file_name()
+                        .is_some_and(|name| has_text_extension(&name)));
         let raw = match (is_text, calendar) {
             (false, _) => None,
             (true, true) => Some(calendar_text(part)),
-            (true, false) => Some(readable(part)),
+            (true, false) => Some(readable(part, &content)),
         };
         let text = raw.map(|raw| text::body(&raw, limits::ATTACHMENT_TEXT).0);
         self.attach(part, text.filter(|text| !text.is_empty()));
     }
 
     /// Attaches a file that stood in a text.
-    fn attach_content(&mut self, file: uuencode::File) {
+    fn attach_content(&mut self, file: InlineFile) {
         let text = has_text_extension(&file.name)
             .then(|| charset::decode(&file.content, None).into_owned())
             .map(|raw| text::body(&raw, limits::ATTACHMENT_TEXT).0);
@@ -327,12 +346,12 @@ fn has_text_extension(name: &str) -> bool {
     )
 }
 
-/// A text part in words.
-fn readable(part: &Part<'_>) -> String {
-    if part.kind.is("text", "calendar") {
+/// A text part in words; `bytes` are its content.
+fn readable(part: &Part<'_>, bytes: &[u8]) -> String {
+    if part.is_calendar() {
         return calendar_text(part);
     }
-    let text = part.text();
+    let text = part.text_of(bytes);
     match part.kind.sub.as_str() {
         "html" | "xhtml" | "xhtml+xml" => html::visible_text(&text),
         "enriched" | "richtext" => enriched::plain(&text),
@@ -357,8 +376,27 @@ fn calendar_text(part: &Part<'_>) -> String {
     calendar::rendered(&text, part.kind.parameter("method")).unwrap_or_else(|| text.into_owned())
 }
 
-fn is_smime(part: &Part<'_>) -> bool {
-    matches!(part.kind.sub.as_str(), "pkcs7-mime" | "x-pkcs7-mime")
+/// Whether every mail program can show the part as a text.
+fn is_shown_by_all(part: &Part<'_>) -> bool {
+    let kind = &part.kind;
+    kind.main == "multipart" || kind.is("text", "html") || kind.is("text", "plain")
+}
+
+/// Whether the content is that of a file which is no text in any charset.
+fn is_binary(content: &[u8]) -> bool {
+    let marks = [
+        &b"%PDF-"[..],
+        b"PK\x03\x04",
+        b"\x89PNG",
+        b"GIF87a",
+        b"GIF89a",
+        b"\xff\xd8\xff",
+        b"\xd0\xcf\x11\xe0",
+        b"\x1f\x8b\x08",
+    ];
+    let head = &content[..content.len().min(HEAD)];
+    // UTF-32 has three zeros in a row.
+    marks.iter().any(|mark| content.starts_with(mark)) || head.windows(4).any(|part| part == [0; 4])
 }
 
 fn smime(part: &Part<'_>) -> &'static str {

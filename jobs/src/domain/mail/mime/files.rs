@@ -25,13 +25,14 @@ fn collect(part: &Part<'_>, depth: usize, found: &mut Vec<Vec<u8>>) {
                 collect(&child, depth + 1, found);
             }
         }
-        "message" | "application"
-            if part.is_saved_email() || matches!(part.kind.sub.as_str(), "rfc822" | "global") =>
+        _ if part.is_saved_email()
+            || part.kind.main == "message"
+                && matches!(part.kind.sub.as_str(), "rfc822" | "global") =>
         {
             let decoded = part.decoded();
             collect(&Part::of_message(&decoded.bytes), depth + 1, found);
         }
-        "text" | "image" | "audio" | "video" | "message" => {}
+        "image" | "audio" | "video" | "message" => {}
         _ => {
             let content = part.decoded().bytes;
             if documents::is_document(&content) {

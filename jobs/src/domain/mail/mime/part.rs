@@ -63,10 +63,21 @@ impl<'a> Part<'a> {
         transfer::decode(self.body, &encoding)
     }
 
-    /// The parts of a multipart; `None` if it has no boundary, or has none of it in its body.
+    /// The parts of a multipart; `None` if there are none to be seen.
     pub(super) fn children(&self) -> Option<Vec<Part<'a>>> {
-        let boundary = self.kind.parameter("boundary")?;
-        let slices = split(self.body, boundary.trim_end().as_bytes());
+        self.children_in(self.body)
+    }
+
+    /// As [`Part::children`], in the body once it was decoded: some programs encode a multipart as a whole, against RFC 2045
+    /// §6.4.
+    pub(super) fn children_in<'b>(&self, body: &'b [u8]) -> Option<Vec<Part<'b>>> {
+        let boundary = self.kind.parameter("boundary").unwrap_or_default();
+        let mut slices = split(body, boundary.trim_end().as_bytes());
+        if slices.is_empty()
+            && let Some(boundary) = unnamed_boundary(body)
+        {
+            slices = split(body, boundary);
+        }
         let default = match self.kind.sub.as_str() {
             "digest" => "message/rfc822",
             _ => "text/plain",
@@ -77,8 +88,36 @@ impl<'a> Part<'a> {
 
     /// Whether it is an email that was saved as a file and attached as one, without its type.
     pub(super) fn is_saved_email(&self) -> bool {
-        let is_eml = |name: String| name.to_ascii_lowercase().ends_with(".eml");
-        self.kind.main == "application" && self.file_name().is_some_and(is_eml)
+        let is_file = self.kind.main == "application" || self.disposition.is_attachment;
+        is_file && self.kind.main != "message" && self.is_named(".eml")
+    }
+
+    /// Whether its file's name ends so, whatever the capitals.
+    fn is_named(&self, end: &str) -> bool {
+        let name = self.file_name().unwrap_or_default();
+        name.to_ascii_lowercase().ends_with(end)
+    }
+
+    pub(super) fn is_calendar(&self) -> bool {
+        let sub = self.kind.sub.as_str();
+        self.kind.main == "text" && matches!(sub, "calendar" | "x-vcalendar" | "vcalendar")
+    }
+
+    /// Whether it is a calendar by a type that mail programs do not show, or by its name alone.
+    pub(super) fn is_calendar_file(&self) -> bool {
+        let by_type = matches!(self.kind.sub.as_str(), "ics" | "calendar" | "x-vcalendar");
+        self.kind.main == "application" && by_type || self.is_named(".ics")
+    }
+
+    pub(super) fn is_smime(&self) -> bool {
+        let by_type = matches!(self.kind.sub.as_str(), "pkcs7-mime" | "x-pkcs7-mime");
+        by_type || self.kind.is("application", "octet-stream") && self.is_named("smime.p7m")
+    }
+
+    /// Whether it is in Outlook's own format.
+    pub(super) fn is_tnef(&self) -> bool {
+        let by_type = matches!(self.kind.sub.as_str(), "ms-tnef" | "vnd.ms-tnef");
+        by_type || self.is_named("winmail.dat")
     }
 
     /// The name that an email program would save it under.
@@ -94,19 +133,18 @@ impl<'a> Part<'a> {
 
     /// The text of a text part, in the charset that it or its document names.
     pub(super) fn text(&self) -> String {
-        let decoded = self.decoded();
+        self.text_of(&self.decoded().bytes)
+    }
+
+    /// The text that these bytes of its decoded body are.
+    pub(super) fn text_of(&self, bytes: &[u8]) -> String {
         let label = self.kind.parameter("charset");
         let is_html = self.kind.is("text", "html") || self.kind.is("application", "xhtml+xml");
         let text = match is_html {
-            true => charset::decode_html(&decoded.bytes, label),
-            false => charset::decode(&decoded.bytes, label),
+            true => charset::decode_html(bytes, label),
+            false => charset::decode(bytes, label),
         };
         text.into_owned()
-    }
-
-    /// What a mailing list put behind the encoded text.
-    pub(super) fn footer(&self) -> String {
-        charset::decode(self.decoded().footer, None).into_owned()
     }
 }
 
@@ -195,8 +233,11 @@ fn split<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
         else {
             continue;
         };
-        let closes = tail.starts_with(b"--");
-        if !closes && !tail.iter().all(u8::is_ascii_whitespace) {
+        let closing = tail.strip_prefix(b"--");
+        let closes = closing.is_some();
+        // A longer boundary may begin with this one and two hyphens.
+        let padding = closing.unwrap_or(tail);
+        if !padding.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
         if let Some(start) = start {
@@ -209,6 +250,27 @@ fn split<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
     }
     slices.extend(start.map(|start| &body[start..]));
     slices
+}
+
+/// The boundary of a multipart whose type does not name it rightly: what the first line that begins with two hyphens says, if a
+/// field of a part follows.
+fn unnamed_boundary(body: &[u8]) -> Option<&[u8]> {
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (line, after) = take_line(rest);
+        rest = after;
+        let boundary = line.strip_prefix(b"--").map(<[u8]>::trim_ascii_end);
+        let is_field = |line: &[u8]| {
+            line.get(..8)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"content-"))
+        };
+        if let Some(boundary) = boundary.filter(|boundary| !boundary.is_empty())
+            && is_field(take_line(after).0)
+        {
+            return Some(boundary);
+        }
+    }
+    None
 }
 
 fn without_line_end(slice: &[u8]) -> &[u8] {
@@ -240,10 +302,39 @@ mod tests {
             ),
             ("--b\nnever closed\n", vec!["never closed\n"]),
             ("--b\n--b--", vec![""]),
+            ("--b\none\n--b--x\ntwo\n--b-- \n", vec!["one\n--b--x\ntwo"]),
             ("nothing", vec![]),
         ] {
             assert_eq!(slices(body), parts, "{body:?}");
         }
+    }
+
+    #[test]
+    fn parts_are_found_though_the_boundary_is_not_named_rightly() {
+        for (parameter, body) in [
+            (
+                "",
+                "--b\nContent-Type: text/plain\n\none\n--b\n\ntwo\n--b--",
+            ),
+            (
+                "; boundary=B",
+                "--b\nContent-Type: text/plain\n\none\n--b\n\ntwo\n--b--",
+            ),
+            (
+                "; boundary=b",
+                "--c\nContent-Type: text/plain\n\none\n--c\n\ntwo\n--c--",
+            ),
+        ] {
+            let raw = format!("Content-Type: multipart/mixed{parameter}\n\n{body}");
+            let part = Part::read(raw.as_bytes(), "text/plain");
+            let texts: Vec<String> = part.children().unwrap().iter().map(Part::text).collect();
+            assert_eq!(texts, ["one", "two"], "{parameter}");
+        }
+        let text = Part::read(
+            b"Content-Type: multipart/mixed\n\nHi\n--\nNora",
+            "text/plain",
+        );
+        assert!(text.children().is_none());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 /// A file that stood in a text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct File {
+pub(super) struct InlineFile {
     pub(super) name: String,
     pub(super) content: Vec<u8>,
 }
@@ -12,7 +12,7 @@ pub(super) struct File {
 const NAME: usize = 200;
 
 /// Takes the files out of a text. What only looks like one stays where it is: each line must have the length that it says.
-pub(super) fn split(text: &str) -> (String, Vec<File>) {
+pub(super) fn split(text: &str) -> (String, Vec<InlineFile>) {
     if !text.contains("begin ") {
         return (text.to_owned(), Vec::new());
     }
@@ -41,7 +41,7 @@ pub(super) fn decode(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The file that begins with the first line, and how many lines it has.
-fn file(lines: &[&str]) -> Option<(File, usize)> {
+fn file(lines: &[&str]) -> Option<(InlineFile, usize)> {
     let (mode, name) = lines.first()?.strip_prefix("begin ")?.split_once(' ')?;
     let is_mode = matches!(mode.len(), 3 | 4) && mode.bytes().all(|c| (b'0'..=b'7').contains(&c));
     let name = name.trim();
@@ -52,7 +52,7 @@ fn file(lines: &[&str]) -> Option<(File, usize)> {
     for (n, line) in lines.iter().enumerate().skip(1) {
         if *line == "end" && n > 1 {
             let name = name.to_owned();
-            return Some((File { name, content }, n + 1));
+            return Some((InlineFile { name, content }, n + 1));
         }
         decode_line(line, &mut content)?;
     }
