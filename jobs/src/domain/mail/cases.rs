@@ -50,9 +50,25 @@ fn text_is_what_mail_programs_show() {
             "Can you answer this?\n\n[Attached email]\nFrom: Carl <carl@other.example>\nTo: nora@client.example\n\
              Subject: Broken pump\n\nThe pump in unit 9 leaks oil.",
         ),
+        (
+            "base64-with-banner",
+            "[EXTERNAL] This email came from outside.\n\nKönnen wir den Termin auf Freitag verschieben?",
+        ),
+        (
+            "vcalendar-old",
+            "Event: Planung für März\nTime: 2026-12-01 14:00 UTC to 2026-12-01 15:00 UTC\nPlace: Room 4",
+        ),
+        ("charset-cp852", "Prosím, pošlete příští verzi."),
+        ("attachment-pdf-called-text", "Please sign the lease."),
+        ("boundary-wrong", "Which room do we have?"),
     ] {
         assert_eq!(read(name).body_text, text, "{name}");
     }
+    let pdf = &read("attachment-pdf-called-text").attachments[0];
+    assert_eq!(
+        (pdf.name.as_deref(), pdf.text.as_deref()),
+        (Some("lease.pdf"), None)
+    );
     let stub = read("plain-part-is-a-stub").body_text;
     assert!(stub.contains("Choose a new day before Wednesday"), "{stub}");
 }
@@ -64,6 +80,11 @@ fn sender_and_subject_are_what_mail_programs_show() {
             "from-unquoted-comma",
             "Lindqvist, Nora <nora@client.example>",
             None,
+        ),
+        (
+            "sender-without-from",
+            "Nora Lindqvist <nora@client.example>",
+            Some("Keys"),
         ),
         (
             "blank-line-first",
@@ -95,6 +116,7 @@ fn machines_are_known_by_the_address_that_would_be_answered() {
         ("reply-to-no-reply-from", false),
         ("dsn-exchange-sender", true),
         ("noreply-variants-plus", true),
+        ("bounce-qmail", true),
     ] {
         assert_eq!(is_automatic(&read(name)), automatic, "{name}");
     }
