@@ -1,16 +1,19 @@
 # Short names; each recipe is a command that also works by hand. `just` alone lists them.
 
+# An argument with blanks stays one.
+set positional-arguments
+
 [private]
 default:
     @just --list --unsorted
 
 # Postgres, API and worker with sample emails
 up *args:
-    cargo dev up {{args}}
+    cargo dev up "$@"
 
 # All tests, or those whose name contains a word
 test *args:
-    cargo dev test {{args}}
+    cargo dev test "$@"
 
 # Format every file
 fmt:
@@ -30,15 +33,15 @@ docs:
 
 # Measure the queue
 bench *args:
-    cargo dev bench {{args}}
+    cargo dev bench "$@"
 
 # Kill and freeze real processes, then judge the database
 chaos *args:
-    cargo dev chaos {{args}}
+    cargo dev chaos "$@"
 
 # psql on the running system's database
 psql *args:
-    cargo dev psql {{args}}
+    cargo dev psql "$@"
 
 # A token for the running API
 session:
