@@ -93,6 +93,9 @@ create table login_failures (
 );
 create index login_failures_subject on login_failures (subject, at);
 create index login_failures_at on login_failures (at);
+-- Without a primary key, because failures of one moment are alike: a database that is published for logical replication
+-- would refuse deletes.
+alter table login_failures replica identity full;
 
 -- A session is a family of token generations. Only this row says whether it is alive: with a flag per token, a
 -- descendant of a revoked family could be refreshed.

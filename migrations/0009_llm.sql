@@ -160,6 +160,9 @@ create table llm_budgets (
     check (max_tokens is not null or max_micros is not null)
 ) with (fillfactor = 70);
 create unique index llm_budgets_key on llm_budgets (tenant_id, api_key_id, kind, period) nulls not distinct;
+-- Without a primary key, because its key holds nulls: a database that is published for logical replication would refuse
+-- updates.
+alter table llm_budgets replica identity full;
 
 -- Batches at a provider: work that can wait costs less. The row is committed before the batch is made, under the name
 -- that the provider keeps where it can: a batch whose maker died is looked for before it is made again.

@@ -16,3 +16,17 @@ async fn schema_file_shows_what_the_migrations_make() {
         dev::schema::FILE
     );
 }
+
+/// Postgres refuses updates and deletes on a table that is published without a replica identity.
+#[tokio::test]
+async fn every_table_has_a_replica_identity() {
+    let db = TestDb::new().await;
+    let without: Option<String> = db
+        .one(
+            "select string_agg(c.relname, ', ') from pg_class c
+             where relnamespace = 'public'::regnamespace and relkind = 'r' and relreplident in ('d', 'n')
+                 and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary and relreplident = 'd')",
+        )
+        .await;
+    assert_eq!(without, None);
+}
