@@ -1,11 +1,14 @@
 //! The pool's hook: an acknowledged write is never inside somebody else's stale transaction.
 
 use crate::support::{TestDb, eventually, wait::SOON};
-use base::db::{PoolConfig, connect, connect_autocommit, connect_for_batches, connect_options};
+use base::db::{
+    PoolConfig, Route, connect, connect_autocommit, connect_for_batches, connect_options,
+};
 use jobs::schema::{MigrateError, SchemaError, check_schema, migrate};
 use sqlx::Executor;
 use std::time::Duration;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 fn config(db: &TestDb) -> PoolConfig {
     PoolConfig {
@@ -159,6 +162,34 @@ async fn statements_read_what_was_committed_whatever_the_default_of_the_database
                 .unwrap();
         assert_eq!(isolation, "read committed");
     }
+}
+
+#[tokio::test]
+async fn sessions_stay_and_commits_wait_for_the_disk_whatever_the_default_of_the_database_is() {
+    let db = TestDb::new().await;
+    set_default(&db, "idle_session_timeout = '200ms'").await;
+    set_default(&db, "synchronous_commit = off").await;
+    let config = config(&db);
+    let route = Route::open(&config, CancellationToken::new()).unwrap();
+    let setting = async |pool: &sqlx::PgPool, name: &str| -> String {
+        let read = sqlx::query_scalar("select current_setting($1)").bind(name);
+        read.fetch_one(pool).await.unwrap()
+    };
+    let listening = route.connect_one(SOON).await.unwrap();
+    assert_eq!(setting(&listening, "idle_session_timeout").await, "0");
+    let pools = [
+        connect(&config).await.unwrap(),
+        connect_autocommit(&config, 1).await.unwrap(),
+        connect_for_batches(&config, 1).await.unwrap(),
+    ];
+    for pool in &pools {
+        assert_eq!(setting(pool, "idle_session_timeout").await, "0");
+        assert_eq!(setting(pool, "synchronous_commit").await, "on");
+    }
+    // What waits for more than this disk stays as the operator set it.
+    set_default(&db, "synchronous_commit = remote_apply").await;
+    let pool = connect(&config).await.unwrap();
+    assert_eq!(setting(&pool, "synchronous_commit").await, "remote_apply");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ pub use errors::{
     lost_prepared_statement,
 };
 pub use hosts::UrlError;
-pub use route::{Route, connect_options, connect_options_of_primary};
+pub use route::{Route, connect_options, connect_options_of_primary, try_connect};
 
 /// For callers that hold a pool and pass on its errors, and write no SQL themselves.
 pub use sqlx::{Error as SqlError, PgPool};
@@ -55,6 +55,15 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest wait for a lock in a transaction that serves many callers.
 const BATCH_LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 const IDLE_IN_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// A limit on idle sessions would end those that listen, and those of a pool between two uses.
+const IDLE: &str = "set idle_session_timeout = 0";
+/// A snapshot of the whole transaction would not see what it waited for.
+const ISOLATED: &str = "set default_transaction_isolation = 'read committed'";
+/// What was accepted outlives a crash of Postgres. The other values wait for the disk, and are the operator's choice. A
+/// transaction that may be lost says so itself.
+const DURABLE: &str = "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'";
+/// Postgres has a limit on transactions since 17: one of the role would end the storing of a large email.
+const LONG: &str = "select set_config('transaction_timeout', '0', false) where current_setting('transaction_timeout', true) is not null";
 /// BEGIN warns inside a transaction, which is rare, where ROLLBACK alone warns outside of one, on every release. In a failed
 /// transaction it is an error, and the connection is closed.
 const ROLL_BACK: &str = "begin; rollback";
@@ -294,7 +303,7 @@ async fn open(
         Ok(pool) => pool,
         Err(error) => {
             stop.cancel();
-            return Err(route.failure(error));
+            return Err(route.failure(error).await);
         }
     };
     let closed = pool.close_event();
@@ -305,15 +314,13 @@ async fn open(
     Ok(pool)
 }
 
-/// The statement that sets the limits of a session, and the isolation that every statement is written for, whatever the
-/// database's default is: a snapshot of the whole transaction would not see what it waited for. The limit on transactions,
-/// which Postgres has since 17, is lifted: one of the role would end the storing of a large email. A start-up parameter would
-/// do it without a round trip, but a pooler refuses those that it does not know.
+/// The statement that sets the limits of a session and what every statement is written for, whatever the defaults of the
+/// role and the database are. A start-up parameter would do it without a round trip, but a pooler refuses those that it does
+/// not know.
 fn limits(config: &PoolConfig, lock_timeout: Duration) -> &'static str {
     let sql = format!(
         "set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = {}; \
-         set default_transaction_isolation = 'read committed'; \
-         select set_config('transaction_timeout', '0', false) where current_setting('transaction_timeout', true) is not null",
+         {IDLE}; {ISOLATED}; {DURABLE}; {LONG}",
         config.statement_timeout.as_millis(),
         lock_timeout.as_millis(),
         IDLE_IN_TRANSACTION_TIMEOUT.as_millis(),

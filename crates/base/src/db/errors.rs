@@ -1,7 +1,7 @@
 //! The classes of database errors: [`Unavailability`] says why the database does not serve, whatever the statement was.
 
 use sqlx::{error::DatabaseError, postgres::PgDatabaseError};
-use std::{error::Error, fmt, iter};
+use std::{error::Error, fmt, io, iter};
 
 /// Why the database did not execute a statement that is right in itself.
 ///
@@ -10,6 +10,10 @@ use std::{error::Error, fmt, iter};
 pub enum Unavailability {
     /// No connection, or one that broke.
     Unreachable,
+    /// The server gives connections, and its answers take too long: statements wait for each other or for the disk.
+    Slow,
+    /// The server's certificate is expired or that of another host, its authority is unknown, or it refuses ours.
+    TlsFailed,
     /// A standby that was not promoted, or a switch that a provider throws when the disk is full.
     ReadOnly,
     /// The role lacks a right (42501), usually a forgotten GRANT.
@@ -42,16 +46,28 @@ impl Unavailability {
     /// Classifies an error; `None` if the statement itself is at fault, or lost a conflict with another transaction.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         match error {
+            sqlx::Error::Tls(_) => Some(Self::TlsFailed),
+            // As rustls reports its errors.
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Some(Self::TlsFailed)
+            }
             sqlx::Error::Io(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Tls(_)
             | sqlx::Error::Protocol(_) => Some(Self::Unreachable),
             sqlx::Error::Database(error) if is_too_long_for_index(&**error) => None,
             sqlx::Error::Database(error) => error.code().and_then(|code| Self::of_code(&code)),
             _ => None,
         }
+    }
+
+    /// Classifies the first error of the database among an error and its causes.
+    pub fn among_causes(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut causes = iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
+            (*error).source()
+        });
+        causes.find_map(|cause| Self::of(cause.downcast_ref::<sqlx::Error>()?))
     }
 
     /// Classifies a SQLSTATE.
@@ -85,6 +101,8 @@ impl Unavailability {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "the database does not answer",
+            Self::Slow => "the database answers too late",
+            Self::TlsFailed => "TLS with the database fails",
             Self::ReadOnly => "the database is read-only",
             Self::MissingRight => "the database role lacks a right",
             Self::SchemaDiffers => {
@@ -119,13 +137,7 @@ impl fmt::Display for Unavailability {
 /// Says what to do about an error that ended a command or a start, where a database error among its causes tells.
 /// `needs_owner`: the command is for the role that owns the tables, and no grant lets another run it.
 pub fn advice(error: &(dyn Error + 'static), needs_owner: bool) -> Option<&'static str> {
-    let mut causes = iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
-        (*error).source()
-    });
-    let lacks_right = causes.any(|cause| {
-        let error = cause.downcast_ref::<sqlx::Error>();
-        error.and_then(Unavailability::of) == Some(Unavailability::MissingRight)
-    });
+    let lacks_right = Unavailability::among_causes(error) == Some(Unavailability::MissingRight);
     lacks_right.then_some(if needs_owner {
         "Run this command as the role that owns the tables: set DATABASE_URL to its address."
     } else {
@@ -204,6 +216,19 @@ mod tests {
         for of_the_statement in ["23505", "22P05", "42601", "40001", "", "5"] {
             assert_eq!(Unavailability::of_code(of_the_statement), None);
         }
+    }
+
+    #[test]
+    fn certificate_that_is_refused_is_told_from_a_server_that_does_not_answer() {
+        let of = |kind: io::ErrorKind| Unavailability::of(&sqlx::Error::Io(kind.into()));
+        assert_eq!(
+            of(io::ErrorKind::InvalidData),
+            Some(Unavailability::TlsFailed)
+        );
+        assert_eq!(
+            of(io::ErrorKind::BrokenPipe),
+            Some(Unavailability::Unreachable)
+        );
     }
 
     #[test]

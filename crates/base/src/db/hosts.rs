@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnectOptions;
 use std::{fmt, str::FromStr};
 
 const DEFAULT_PORT: u16 = 5432;
+const DEFAULT_HOST: &str = "localhost";
 /// The parameters that sqlx reads, beside `options[…]`. It logs any other with its value, and that may be a mistyped password.
 const PARAMETERS: [&str; 19] = [
     "sslmode",
@@ -166,6 +167,10 @@ impl Parts {
     fn url_of_first(&self) -> String {
         let host = match self.hosts.first() {
             Some(host) => host.to_string(),
+            // libpq takes a user without a host, as in `postgres://app@/db?host=/run/postgresql`, and sqlx does not.
+            None if self.only_host.is_empty() && self.start.ends_with('@') => {
+                DEFAULT_HOST.to_owned()
+            }
             None => self.only_host.clone(),
         };
         let query = if self.query.is_empty() {
@@ -261,6 +266,13 @@ mod tests {
         );
         assert!(hosts("postgres://app@%2Frun%2Fpostgresql/db").is_empty());
         assert!(hosts("postgres:///db?host=/run/postgresql").is_empty());
+        assert!(hosts("postgres://app:p%40ss@/db?host=/run/postgresql").is_empty());
+        assert_eq!(
+            hosts("postgres://app@/db?host=db.example&port=6000"),
+            [("db.example".to_owned(), 6000)]
+        );
+        let user = Target::parse("postgres://app@/db?host=/run/postgresql").unwrap();
+        assert_eq!(user.options.get_username(), "app");
     }
 
     #[test]

@@ -19,7 +19,7 @@ const ANSWER_GRACE: Duration = Duration::from_secs(5);
 
 /// How long a connection to a server that takes no writes is used: a name may lead to another one since then.
 const READ_ONLY_AGE: Duration = Duration::from_secs(5);
-/// The longest time, as a rule, from the check of a new connection to its first use.
+/// The longest time, as a rule, of a new connection, and from its check to its first use.
 const CHECK_TIME: Duration = Duration::from_secs(1);
 
 /// A way to the database: connections are replaced when they go silent or lead to a standby, and a host that takes no writes
@@ -68,7 +68,7 @@ impl Route {
         let options = PgPoolOptions::new()
             .max_connections(1)
             .acquire_timeout(timeout);
-        self.connect(options, None).await
+        self.connect(options, Some(super::IDLE)).await
     }
 
     /// Opens a pool with these options. `limits` is a statement that every new connection executes first.
@@ -94,14 +94,18 @@ impl Route {
 
     /// Says why no connection was made: sqlx sees a socket of the relay and a timeout, where the relay knows the host and
     /// what it answered.
-    pub(super) fn failure(&self, error: sqlx::Error) -> DbError {
-        match self.relay.as_ref().and_then(Relay::take_refusal) {
-            Some(Refusal { host, error }) => DbError::Host {
+    pub(super) async fn failure(&self, error: sqlx::Error) -> DbError {
+        if let Some(Refusal { host, error }) = self.relay.as_ref().and_then(Relay::take_refusal) {
+            return DbError::Host {
                 host: host.to_string(),
                 source: error.into(),
-            },
-            None => DbError::Connect(error),
+            };
         }
+        let answer = match error {
+            sqlx::Error::PoolTimedOut => try_connect(&self.options).await.err(),
+            _ => None,
+        };
+        DbError::Connect(answer.unwrap_or(error))
     }
 
     async fn check_host(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -133,6 +137,17 @@ impl Route {
             .lock()
             .expect("no holder of this lock can panic")
     }
+}
+
+/// Asks the server for one connection, for the answer that a pool keeps to itself: it tries again while the server is full or
+/// starts, and says then that it waited.
+///
+/// # Errors
+/// What the server answers if it gives none, or that it does not answer within a second.
+pub async fn try_connect(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    let connecting = tokio::time::timeout(CHECK_TIME, PgConnection::connect_with(options));
+    let connection = connecting.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+    connection.close().await
 }
 
 async fn takes_writes(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
