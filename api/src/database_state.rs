@@ -3,11 +3,9 @@
 //! A probe writes nothing and reads few tables, so it passes while the disk is full or a table is missing.
 
 use crate::error::ApiError;
-use base::db::{SqlError, Unavailability};
+use base::db::Unavailability;
 use std::{
     collections::HashMap,
-    error::Error,
-    iter::successors,
     sync::{Mutex, MutexGuard},
     time::Duration,
 };
@@ -32,13 +30,12 @@ impl DatabaseState {
 
     /// Records why a request of the operation failed, if the database refused it for a reason that lasts and that no probe sees.
     pub fn failed(&self, operation: &'static str, error: &ApiError) {
-        let Some(cause) = error.cause() else { return };
-        let cause: &(dyn Error + 'static) = cause;
-        let reason = successors(Some(cause), |&cause| cause.source())
-            .find_map(|cause| cause.downcast_ref::<SqlError>())
-            .and_then(Unavailability::of);
+        let reason = error
+            .cause()
+            .and_then(|cause| Unavailability::among_causes(cause));
         if let Some(
             reason @ (Unavailability::DiskFull
+            | Unavailability::OutOfResources
             | Unavailability::MissingRight
             | Unavailability::SchemaDiffers),
         ) = reason
@@ -69,7 +66,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_what_no_probe_sees_is_remembered_for_a_while() {
         let state = DatabaseState::default();
-        state.failed("a", &SqlError::PoolTimedOut.into());
+        state.failed("a", &base::db::SqlError::PoolTimedOut.into());
         state.failed("a", &ApiError::not_found());
         assert_eq!(state.unavailability(), None);
         let reason = Unavailability::DiskFull;

@@ -18,7 +18,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// The tables without which no work can be accepted.
-const WRITTEN: [&str; 5] = [
+const WRITTEN: [&str; 6] = [
+    "sessions",
     "jobs",
     "job_keys",
     "request_keys",

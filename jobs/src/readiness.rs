@@ -1,13 +1,14 @@
 //! Whether a process can do its work on this database: its schema fits, it takes writes, and the role may write.
 
 use crate::schema::{SchemaError, check_versions};
-use base::db::Unavailability;
+use base::db::{self, Unavailability};
 use queue::operate::readiness;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// The longest wait for a connection. A new one takes about seven round trips.
+/// The longest wait for a connection. A new one takes about seven round trips, and says nothing about how quickly the database
+/// answers.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest time for the answers: three round trips on a new connection, two on one that was used.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -19,8 +20,10 @@ pub enum NotReady {
     Schema(#[source] SchemaError),
     #[error("the database would refuse the work")]
     Database(#[source] readiness::NotReady),
-    #[error("the database did not answer in time")]
-    Late,
+    #[error("the database gives no connection")]
+    NoConnection(#[source] sqlx::Error),
+    #[error("the database answers too late")]
+    Slow,
 }
 
 impl NotReady {
@@ -29,7 +32,10 @@ impl NotReady {
         match self {
             Self::Schema(error) => error.reason(),
             Self::Database(error) => error.reason(),
-            Self::Late => Unavailability::Unreachable.as_str(),
+            Self::NoConnection(error) => Unavailability::of(error)
+                .unwrap_or(Unavailability::Unreachable)
+                .as_str(),
+            Self::Slow => Unavailability::Slow.as_str(),
         }
     }
 }
@@ -37,21 +43,27 @@ impl NotReady {
 /// Checks the schema, and that the role may write to `tables`.
 ///
 /// # Errors
-/// Why not.
+/// Why not, within six seconds.
 pub async fn check(pool: &PgPool, tables: &[&str]) -> Result<(), NotReady> {
-    // A new connection costs some round trips, and says nothing about how quickly the database answers.
-    let mut connection = match timeout(ACQUIRE_TIMEOUT, pool.acquire()).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return Err(NotReady::Database(readiness::NotReady::Ask(error))),
-        Err(_) => return Err(NotReady::Late),
-    };
-    let asked = async {
-        let versions = check_versions(&mut connection).await;
-        versions.map_err(NotReady::Schema)?;
-        let writes = readiness::check(&mut connection, tables).await;
-        writes.map_err(NotReady::Database)
-    };
-    timeout(ANSWER_TIMEOUT, asked)
-        .await
-        .unwrap_or(Err(NotReady::Late))
+    match timeout(ACQUIRE_TIMEOUT, pool.acquire()).await {
+        Ok(Ok(mut connection)) => {
+            if let Ok(checked) = timeout(ANSWER_TIMEOUT, ask(&mut connection, tables)).await {
+                return checked;
+            }
+        }
+        // A pool that waited does not say why.
+        Ok(Err(sqlx::Error::PoolTimedOut)) | Err(_) => {}
+        Ok(Err(error)) => return Err(NotReady::NoConnection(error)),
+    }
+    match db::try_connect(&pool.connect_options()).await {
+        Ok(()) => Err(NotReady::Slow),
+        Err(error) => Err(NotReady::NoConnection(error)),
+    }
+}
+
+async fn ask(connection: &mut PgConnection, tables: &[&str]) -> Result<(), NotReady> {
+    let versions = check_versions(connection).await;
+    versions.map_err(NotReady::Schema)?;
+    let writes = readiness::check(connection, tables).await;
+    writes.map_err(NotReady::Database)
 }

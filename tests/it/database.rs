@@ -7,6 +7,7 @@ mod hosts;
 mod outage;
 mod pooler;
 mod promotion;
+mod ready;
 mod refuses;
 mod retention;
 mod silent;

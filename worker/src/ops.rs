@@ -21,8 +21,12 @@ use tokio::{net::TcpListener, time::timeout};
 
 /// Reading the lanes of the models takes no longer.
 const LANES_TIMEOUT: Duration = Duration::from_secs(1);
-/// The tables without which no job can be settled.
-const WRITTEN: [&str; 5] = [
+/// The tables without which no job can be claimed and settled.
+const WRITTEN: [&str; 9] = [
+    "queue_pauses",
+    "queue_limits",
+    "maintenance_duties",
+    "workers",
     "jobs",
     "finished_jobs",
     "job_attempts",

@@ -14,6 +14,10 @@ pub enum NotReady {
     ReadOnly,
     #[error("the database role may not write to {table}; run `postroom-api admin grant`")]
     MissingRight { table: String },
+    #[error("{table} is locked, and nothing can be written to it")]
+    Locked { table: String },
+    #[error("commits wait for a synchronous standby that does not confirm them")]
+    StandbyMissing,
 }
 
 impl NotReady {
@@ -24,22 +28,38 @@ impl NotReady {
                 .map_or("the database cannot be used", Unavailability::as_str),
             Self::InRecovery | Self::ReadOnly => Unavailability::ReadOnly.as_str(),
             Self::MissingRight { .. } => Unavailability::MissingRight.as_str(),
+            Self::Locked { .. } => "a table of the database is locked",
+            Self::StandbyMissing => "the database waits for its standby",
         }
     }
 }
 
-/// Checks with one statement that the database takes writes, and that the role may write to `tables`.
+/// Checks with one statement that the database takes writes, that the role may write to `tables`, and that nothing keeps it from
+/// that: a lock on one of them that is held, or that somebody waits for, because all later statements wait behind it; and a
+/// synchronous standby that is gone.
 ///
 /// # Errors
 /// Why not.
 pub async fn check(conn: &mut PgConnection, tables: &[&str]) -> Result<(), NotReady> {
     let tables: Vec<String> = tables.iter().map(|table| (*table).to_owned()).collect();
-    // By column: a role may be kept from columns that the database fills.
+    // The number of a transaction is asked for because a server that has run out of them answers everything else. By column: a
+    // role may be kept from columns that the database fills. A lock of a prepared transaction belongs to no process.
     let found = sqlx::query!(
         r#"select pg_is_in_recovery() as "in_recovery!",
                   current_setting('transaction_read_only') = 'on' as "read_only!",
+                  case when not pg_is_in_recovery() then pg_current_xact_id()::text end as number,
                   (select min(name) from unnest($1::text[]) as given (name)
-                   where not has_any_column_privilege(to_regclass(name), 'insert')) as denied"#,
+                   where not has_any_column_privilege(to_regclass(name), 'insert')) as denied,
+                  (select min(name) from unnest($1::text[]) as given (name)
+                   join pg_locks on relation = to_regclass(name)
+                   where database = (select oid from pg_database where datname = current_database())
+                       and mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+                  ) as locked,
+                  exists (
+                      select from pg_stat_activity
+                      where datname = current_database() and usename = current_user and wait_event = 'SyncRep'
+                          and query_start < now() - interval '2 seconds'
+                  ) as "waits_for_standby!""#,
         &tables,
     )
     .fetch_one(conn)
@@ -51,10 +71,16 @@ pub async fn check(conn: &mut PgConnection, tables: &[&str]) -> Result<(), NotRe
     if found.read_only {
         return Err(NotReady::ReadOnly);
     }
-    match found.denied {
-        None => Ok(()),
-        Some(table) => Err(NotReady::MissingRight { table }),
+    if let Some(table) = found.denied {
+        return Err(NotReady::MissingRight { table });
     }
+    if let Some(table) = found.locked {
+        return Err(NotReady::Locked { table });
+    }
+    if found.waits_for_standby {
+        return Err(NotReady::StandbyMissing);
+    }
+    Ok(())
 }
 
 /// `DATABASE_URL` leads through a pooler that cannot serve this process.

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 const RECOVERY_GRACE: Duration = Duration::from_secs(5);
 /// A worker that starts does not know whether the database was away: its first rescue waits for this part of a lease.
 const START_PART: u32 = 6;
+/// Claims that fail for this long show that the database does not serve, whatever the reason: a single one may have met a lock.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The state; shared by the loops and the attempts.
 #[derive(Debug)]
@@ -24,8 +26,8 @@ pub struct DatabaseState {
 struct Known {
     /// Why the last poll failed.
     poll: Option<Unavailability>,
-    /// Why the last claim of a queue failed, by queue.
-    claims: HashMap<&'static str, Unavailability>,
+    /// Why the last claim of a queue failed, and from when on that counts, by queue.
+    claims: HashMap<&'static str, (Unavailability, Instant)>,
     /// No lease is rescued before.
     rescues_from: Option<Instant>,
     /// Attempts whose outcome the database refuses.
@@ -66,21 +68,25 @@ impl DatabaseState {
         }
     }
 
-    /// Records the result of a claim, which writes where a poll only reads. As of a poll, an error that may concern this
-    /// statement alone says nothing about the database.
+    /// Records the result of a queue's claim, which writes where a poll only reads, or of what a claim needs. An error that may
+    /// concern this statement alone says something about the database when it lasts.
     pub(super) fn claimed(&self, queue: &'static str, result: Result<(), &sqlx::Error>) {
         let mut known = self.lock();
-        match result {
-            Ok(()) => {
-                known.claims.remove(queue);
-            }
-            Err(error) => {
-                let reason = Unavailability::of(error);
-                if let Some(reason) = reason.filter(|it| !it.may_concern_one_statement()) {
-                    known.claims.insert(queue, reason);
-                }
-            }
-        }
+        let Err(error) = result else {
+            known.claims.remove(queue);
+            return;
+        };
+        let reason = Unavailability::of(error);
+        let is_certain = reason.is_some_and(|reason| !reason.may_concern_one_statement());
+        let patience = if is_certain {
+            Duration::ZERO
+        } else {
+            CLAIM_PATIENCE
+        };
+        let reason = reason.unwrap_or(Unavailability::ServerFault);
+        let since = Instant::now() + patience;
+        let claim = known.claims.entry(queue).or_insert((reason, since));
+        *claim = (reason, claim.1.min(since));
     }
 
     /// Records that the database is back after an outage in which no poll failed.
@@ -108,8 +114,12 @@ impl DatabaseState {
     pub fn unavailability(&self) -> Option<Unavailability> {
         let known = self.lock();
         let refused = known.reason.filter(|_| known.unserved > 0);
-        let claims = known.claims.values().next().copied();
-        known.poll.or(refused).or(claims)
+        let mut claims = known.claims.values();
+        let claim = claims.find(|(_, since)| *since <= Instant::now());
+        known
+            .poll
+            .or(refused)
+            .or(claim.map(|(reason, _)| *reason))
     }
 
     /// Counts the attempts whose outcome the database refuses.
@@ -170,6 +180,23 @@ mod tests {
         assert_eq!(state.rescue_delay(), RECOVERY_GRACE);
         tokio::time::advance(RECOVERY_GRACE).await;
         assert_eq!(state.rescue_delay(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn claims_that_fail_for_long_show_that_the_database_does_not_serve() {
+        let state = DatabaseState::at_start(Duration::from_secs(30));
+        // Says nothing about the database.
+        let odd = sqlx::Error::RowNotFound;
+        state.claimed("triage", Err(&odd));
+        tokio::time::advance(CLAIM_PATIENCE / 2).await;
+        state.claimed("triage", Err(&odd));
+        assert_eq!(state.unavailability(), None);
+        tokio::time::advance(CLAIM_PATIENCE / 2).await;
+        assert_eq!(state.unavailability(), Some(Unavailability::ServerFault));
+        state.claimed("triage", Ok(()));
+        assert_eq!(state.unavailability(), None);
+        state.claimed("triage", Err(&odd));
+        assert_eq!(state.unavailability(), None);
     }
 
     #[test]

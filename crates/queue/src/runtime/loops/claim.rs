@@ -35,7 +35,14 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
     let mut turn = FairnessTurn::default();
     let mut cursor = ScanCursor::default();
     let mut more_waits = false;
-    if !read_limits(&engine).await {
+    let count = |result| {
+        engine
+            .metrics
+            .claims_total
+            .with_label_values(&[queue, result])
+            .inc();
+    };
+    if !read_limits(&engine, queue, || count("error")).await {
         return;
     }
     loop {
@@ -54,13 +61,6 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
             turn,
             priorities: &turn.priorities(),
             capacity: &Capacity::UNLIMITED,
-        };
-        let count = |result| {
-            engine
-                .metrics
-                .claims_total
-                .with_label_values(&[queue, result])
-                .inc();
         };
         let claimed = match claim(&engine, &request, &mut cursor).await {
             Ok(batch) => {
@@ -117,8 +117,9 @@ pub(super) async fn run(engine: Arc<Engine>, queue: &'static str, jobs: mpsc::Se
     }
 }
 
-/// Reads whether limits apply before the first claim, which must not exceed one. Returns `false` if the worker stops.
-async fn read_limits(engine: &Engine) -> bool {
+/// Reads whether limits apply before the first claim, which must not exceed one. Each failure is one of the claim. Returns
+/// `false` if the worker stops.
+async fn read_limits(engine: &Engine, queue: &'static str, count_failure: impl Fn()) -> bool {
     let mut retry = FIRST_RETRY;
     loop {
         match limits::any(&engine.queue_pool).await {
@@ -126,11 +127,15 @@ async fn read_limits(engine: &Engine) -> bool {
                 engine.set_limited(limited);
                 return true;
             }
-            Err(error) => tracing::warn!(
-                error = chain(&error),
-                retry_ms = millis(retry),
-                "could not read the limits; retrying before the first claim"
-            ),
+            Err(error) => {
+                count_failure();
+                engine.database.claimed(queue, Err(&error));
+                tracing::warn!(
+                    error = chain(&error),
+                    retry_ms = millis(retry),
+                    "could not read the limits; retrying before the first claim"
+                );
+            }
         }
         tokio::select! {
             () = engine.stopping.cancelled() => return false,
