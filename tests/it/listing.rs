@@ -199,6 +199,17 @@ async fn job_that_does_not_run_says_why() {
     assert_eq!(explain(&first).await[0]["ahead"], 0);
     assert_eq!(explain(&second).await[0]["ahead"], 1);
     assert_eq!(explain(&later).await[0]["code"], "waits_for_time");
+    assert_eq!(explain(&first).await[1]["code"], "no_worker");
+    let stopping = |stopping: bool| {
+        format!(
+            "insert into workers (id, host, queues, slots, running, version, started_at, stopping)
+             values (gen_random_uuid(), 'host', '{{test}}', 1, 0, '1', now(), {stopping})"
+        )
+    };
+    db.execute(&stopping(true)).await;
+    assert_eq!(explain(&first).await[1]["code"], "no_worker");
+    db.execute(&stopping(false)).await;
+    assert_eq!(explain(&first).await.len(), 1);
     db.execute(
         "insert into job_attempts (job_id, attempt, tenant_id, outcome, error_code)
          select id, 0, tenant_id, 'snoozed', 'rate_limited' from jobs where state = 'scheduled'",
@@ -228,6 +239,12 @@ async fn job_that_does_not_run_says_why() {
     assert_eq!(
         (&both[1]["code"], &both[1]["scope"]),
         (&json!("limit_reached"), &json!("tenant"))
+    );
+    db.execute("update queue_limits set max_running = 0").await;
+    let paused = &explain(&second).await[1];
+    assert_eq!(
+        (&paused["code"], &paused["max_running"]),
+        (&json!("tenant_paused"), &json!(null))
     );
     let ended = discarded(&db, &client, "test.noop", "bad").await;
     assert_eq!(explain(&ended).await[0]["code"], "ended");

@@ -14,7 +14,7 @@ use jobs::domain::session::Scope;
 use queue::{
     JobState,
     operate::limits::Scope as LimitScope,
-    view::explain::{Facts, facts},
+    view::explain::{Facts, MAX_AHEAD, facts},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -69,6 +69,7 @@ enum ReasonCode {
     Ended,
     Running,
     QueuePaused,
+    TenantPaused,
     /// Its first attempt is scheduled for later.
     WaitsForTime,
     /// Its next attempt after a failure is scheduled.
@@ -78,6 +79,8 @@ enum ReasonCode {
     WaitsForChildren,
     LimitReached,
     InLine,
+    /// No worker serves its queue at present.
+    NoWorker,
 }
 
 async fn explain_job(
@@ -113,27 +116,51 @@ fn reasons(state: JobState, facts: Facts) -> Vec<Reason> {
         reasons.push(Reason::new(ReasonCode::QueuePaused, message));
     }
     if facts.awaits_children {
-        let message = format!("It waits for {} child jobs to end.", facts.children_left);
+        let message = format!(
+            "It waits for {} child jobs to end.",
+            number(facts.children_left)
+        );
         reasons.push(Reason::new(ReasonCode::WaitsForChildren, message));
     } else if facts.is_early {
         reasons.push(early(state, &facts));
     }
     if let (Some(scope), Some(max)) = (facts.limit_scope, facts.limit_max) {
-        let message = format!("The limit of its {scope} is reached: {max} running jobs.");
-        reasons.push(Reason {
-            scope: Some(scope),
-            max_running: Some(max),
-            ..Reason::new(ReasonCode::LimitReached, message)
-        });
+        if max == 0 {
+            // No operator can set such a limit: it is how a tenant is paused.
+            reasons.push(Reason::new(
+                ReasonCode::TenantPaused,
+                "The tenant is paused.",
+            ));
+        } else {
+            let message = format!("The limit of its {scope} is reached: {max} running jobs.");
+            reasons.push(Reason {
+                scope: Some(scope),
+                max_running: Some(max),
+                ..Reason::new(ReasonCode::LimitReached, message)
+            });
+        }
     }
     if reasons.is_empty() {
-        let message = format!("It is queued behind {} of your jobs.", facts.ahead);
+        let message = format!("It is queued behind {} of your jobs.", number(facts.ahead));
         reasons.push(Reason {
             ahead: Some(facts.ahead),
             ..Reason::new(ReasonCode::InLine, message)
         });
     }
+    if !facts.has_worker {
+        let message = format!("No worker serves the queue {} at present.", facts.queue);
+        reasons.push(Reason::new(ReasonCode::NoWorker, message));
+    }
     reasons
+}
+
+/// A number that was counted up to [`MAX_AHEAD`].
+fn number(counted: i64) -> String {
+    if counted < MAX_AHEAD {
+        counted.to_string()
+    } else {
+        format!("{MAX_AHEAD} or more")
+    }
 }
 
 /// Why the job may not run before its time.

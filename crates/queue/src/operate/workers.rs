@@ -11,7 +11,7 @@ use std::time::Duration;
 /// The time between two heartbeats of a worker.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 /// A worker that missed two heartbeats has probably died.
-const SILENT_AFTER: Duration = Duration::from_secs(40);
+pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(40);
 /// How long a silent worker stays in the list.
 const RETENTION: Duration = Duration::from_secs(600);
 

@@ -1,5 +1,6 @@
 //! Explains why a job is not running: reads the facts in one statement and leaves the wording to the caller.
 
+use crate::{interval::interval, operate::workers::SILENT_AFTER};
 use base::{JobId, TenantId};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -26,6 +27,8 @@ pub struct Facts {
     pub last_error_code: Option<String>,
     /// Whether the queue is paused. The reason is for operators only.
     pub is_paused: bool,
+    /// Whether a worker that serves the queue sends heartbeats and does not stop.
+    pub has_worker: bool,
     /// The scope of the first limit that is reached: `queue`, `kind` or `tenant`.
     pub limit_scope: Option<String>,
     pub limit_max: Option<i32>,
@@ -49,6 +52,8 @@ pub async fn facts(
                   snooze.error_code as "snoozed_by?", snooze.error_message as "snooze_message?",
                   job.last_error_code,
                   exists (select from queue_pauses where queue_pauses.queue = job.queue) as "is_paused!",
+                  exists (select from workers where job.queue = any (queues) and not stopping and seen_at > now() - $4::interval)
+                      as "has_worker!",
                   full_up.scope as "limit_scope?", full_up.max_running as "limit_max?",
                   (select count(*) from (
                        select from jobs other
@@ -78,6 +83,7 @@ pub async fn facts(
         tenant.0,
         job.0,
         MAX_AHEAD,
+        interval(SILENT_AFTER),
     )
     .fetch_optional(conn)
     .await
