@@ -84,3 +84,33 @@ async fn job_that_runs_during_an_outage_is_not_taken_for_one_that_kills_workers(
     assert_eq!(crashes, 0, "an outage is no crash");
     assert_eq!(client.submit(&email(1), "k").await.status, 202);
 }
+
+#[tokio::test]
+async fn job_whose_worker_went_down_with_the_server_is_not_taken_for_one_that_kills_workers() {
+    let (cluster, db) = own_cluster().await;
+    let model = FakeModel::start([Reply::Holds(VERDICT.to_owned())]).await;
+    let lease = [("WORKER_LEASE_SECONDS", "1")];
+    let (api, one) = tokio::join!(Api::spawn(&db), model.worker(&db, &lease));
+    let client = api.sign_in(&db).await;
+    let id = client
+        .submitted(&fixture("plain-question"), "running")
+        .await;
+    model.asked(1).await;
+    // The next crash would be the last.
+    db.execute("update jobs set crashes = max_crashes - 1")
+        .await;
+    drop(one);
+    cluster.kill().expect("crash Postgres");
+    cluster.restart().expect("start Postgres again");
+    model.release();
+    let _two = model.worker(&db, &lease).await;
+    let job = client.finished(&id).await;
+    assert_eq!(job["state"], "succeeded", "{job}");
+    let crashes: i64 = db
+        .one("select sum(crashes)::bigint from finished_jobs")
+        .await;
+    assert_eq!(
+        crashes, 2,
+        "a machine that goes down is no crash of the job"
+    );
+}

@@ -39,11 +39,15 @@ pub struct Rescued {
 /// The error code of a job that was discarded because its workers died.
 pub const POISON: &str = "poison";
 
+/// From the next attempt on each loss counts: a job may be what takes the machine down.
+const LAST_UNCOUNTED_ATTEMPT: i32 = 20;
+
 /// Rescues up to `limit` jobs whose lease expired at `since` or later.
 ///
 /// Makes each job available again, from the second crash on after a random time: jobs that were lost together do not start
 /// together once more beside the one that kills its workers. Not if it is poison (discarded), its cancellation was requested or a newer job waits with
-/// its dedupe key (cancelled). Call it inside a transaction, which holds the dedupe slots.
+/// its dedupe key (cancelled). No crash is counted where the server has started since the attempt began: the machine went
+/// down, and the worker may have gone with it. Call it inside a transaction, which holds the dedupe slots.
 pub async fn rescue(
     conn: &mut PgConnection,
     since: Option<DateTime<Utc>>,
@@ -60,20 +64,23 @@ pub async fn rescue(
         query_as as Rescued;
         "with expired as (
                select *, cancel_requested_at is not null as cancel_requested,
-                      crashes + 1 >= max_crashes and cancel_requested_at is null as poisoned,
+                      crashes + crash >= max_crashes and cancel_requested_at is null as poisoned,
                       id = any($3::uuid[]) as superseded
                from jobs
+               cross join lateral (
+                   select ((attempt <= $9 and started_at < pg_postmaster_start_time()) is not true)::int as crash
+               ) counted
                where lease_until >= coalesce($8::timestamptz, '-infinity') and lease_until < now()
                  and (dedupe_key is null or id = any($4::uuid[]))
                order by lease_until, id
                limit $1
-               for update skip locked
+               for update of jobs skip locked
            ), returned as (
                update jobs
                set state = case when jobs.crashes = 0 then 'available' else 'retryable' end,
                    run_at = case when jobs.crashes = 0 then jobs.run_at
                                  else now() + random() * least(10 * 2 ^ least(jobs.crashes, 10), 60) * interval '1 s' end,
-                   crashes = jobs.crashes + 1, worker_id = null, lease_until = null,
+                   crashes = jobs.crashes + crash, worker_id = null, lease_until = null,
                    last_error_code = 'worker_lost', last_error_message = 'The worker stopped. The job is tried again automatically.',
                    progress = null, progress_note = null
                from expired
@@ -82,7 +89,7 @@ pub async fn rescue(
                delete from jobs using expired
                where jobs.tenant_id = expired.tenant_id and jobs.id = expired.id and (poisoned or superseded or cancel_requested)
            ), ended as (",
-        "case when poisoned then 'discarded' else 'cancelled' end, errors, crashes + 1, null,
+        "case when poisoned then 'discarded' else 'cancelled' end, errors, crashes + crash, null,
                case when cancel_requested then $7 when poisoned then $2 else $5 end,
                case when cancel_requested then 'The job was cancelled while it ran.'
                     when poisoned then 'The job stopped its worker several times and was discarded.' else $6 end",
@@ -105,6 +112,7 @@ pub async fn rescue(
         dedupe::MESSAGE,
         CANCELLED,
         since,
+        LAST_UNCOUNTED_ATTEMPT,
     )
     .fetch_all(conn)
     .await?;
