@@ -168,7 +168,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The value in metric labels and in the attempt's history.
+    /// The value in metric labels. Deferrals stand apart, because they are the database's fault.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Deferred { .. } => "deferred",
+            _ => self.as_str(),
+        }
+    }
+
+    /// The value in the attempt's history.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Succeeded { .. } => "succeeded",

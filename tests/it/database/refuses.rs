@@ -78,7 +78,7 @@ async fn outcome_that_the_database_refuses_waits_until_it_is_taken() {
 async fn job_whose_handler_is_refused_is_deferred_and_not_counted() {
     let db = TestDb::new().await;
     let model = FakeModel::start([Reply::Says(VERDICT.to_owned())]).await;
-    let (api, _worker) = tokio::join!(Api::spawn(&db), model.worker(&db, &[]));
+    let (api, worker) = tokio::join!(Api::spawn(&db), model.worker(&db, &[]));
     let client = api.sign_in(&db).await;
     // As a request is recorded before it is sent.
     let refusal = Refusal::of(&db, ("insert", "llm_calls"), "true", "42501").await;
@@ -90,6 +90,12 @@ async fn job_whose_handler_is_refused_is_deferred_and_not_counted() {
         .one("select count(*) from audit_log where action = 'job.snoozed'")
         .await;
     assert_eq!(audited, 1, "the same deferral is audited once");
+    let labels = [("kind", "triage.email"), ("outcome", "deferred")];
+    let counted = metric(worker.ops, "postroom_jobs_finished_total", &labels).await;
+    assert!(
+        counted >= 1.0,
+        "PostroomJobsDeferred fires by it: {counted}"
+    );
     refusal.end().await;
     assert_eq!(client.finished(&id).await["state"], "succeeded");
 }

@@ -199,7 +199,7 @@ impl Engine {
         if rescans && shown.get() == 0 {
             tracing::warn!(
                 queue,
-                "a long-running transaction blocks vacuum; claims on this queue are slower"
+                "claims on this queue scan slowly: a long-running transaction blocks vacuum, or the database is slow"
             );
         }
         shown.set(i64::from(rescans));

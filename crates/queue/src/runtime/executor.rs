@@ -122,7 +122,7 @@ async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, signal: &AttemptSignal) {
         Ok(outcome) => {
             metrics
                 .jobs_finished_total
-                .with_label_values(&[&job.kind, outcome.as_str()])
+                .with_label_values(&[&job.kind, outcome.label()])
                 .inc();
             match outcome {
                 Outcome::Succeeded { .. } | Outcome::Discarded | Outcome::Cancelled => {

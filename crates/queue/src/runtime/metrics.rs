@@ -65,6 +65,7 @@ impl RuntimeMetrics {
                 "succeeded",
                 "retried",
                 "snoozed",
+                "deferred",
                 "waiting",
                 "interrupted",
                 "discarded",
