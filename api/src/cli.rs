@@ -61,7 +61,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
                 config.unknown.iter().for_each(UnknownVariable::warn);
                 serve::serve(config).await
             };
-            telemetry::observed(telemetry, "postroom-api", work).await
+            telemetry::observed(telemetry, "postroom-api", Box::pin(work)).await
         }
         Command::Migrate => migrate(Env::from_process()).await,
         Command::Admin(command) => admin::run(command, Env::from_process()).await,

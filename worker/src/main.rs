@@ -44,5 +44,5 @@ async fn start() -> anyhow::Result<()> {
         config.unknown.iter().for_each(UnknownVariable::warn);
         run(config).await
     };
-    telemetry::observed(telemetry, "postroom-worker", work).await
+    telemetry::observed(telemetry, "postroom-worker", Box::pin(work)).await
 }
