@@ -183,6 +183,34 @@ async fn what_is_no_answer_to_this_thread_by_this_user_after_this_email_stops_no
 }
 
 #[tokio::test]
+async fn second_draft_of_a_reply_is_not_sent_after_the_first_until_it_is_revised() {
+    let app = open_app().await;
+    let _worker = app.worker().await;
+    let body = json!({"mode": "reply", "message_id": message(&app.client, "Plan").await});
+    let mut approvals = Vec::new();
+    for _ in 0..2 {
+        let output = done(&app.client, "/v1/jobs/draft", &body).await;
+        assert_eq!(output["outcome"], "drafted", "{output}");
+        let id = |field: &str| output[field].as_str().unwrap().to_owned();
+        approvals.push((id("draft_id"), id("approval_id")));
+    }
+    let (first, (draft_id, second)) = (&approvals[0].1, &approvals[1]);
+    agree(&app, first, 0).await;
+    approval_in(&app.client, first, "executed").await;
+    agree(&app, second, 0).await;
+    let failed = approval_in(&app.client, second, "failed").await;
+    assert_eq!(failed["error"]["code"], "answered_meanwhile", "{failed}");
+    assert_eq!(app.sink.received().len(), 1);
+    let revision = json!({"base_version": 1, "instructions": "Shorter."});
+    let path = format!("/v1/drafts/{draft_id}/revise");
+    let revised = done(&app.client, &path, &revision).await;
+    let third = revised["approval_id"].as_str().unwrap();
+    agree(&app, third, 0).await;
+    approval_in(&app.client, third, "executed").await;
+    assert_eq!(app.sink.received().len(), 2);
+}
+
+#[tokio::test]
 async fn email_that_was_answered_by_another_program_needs_no_draft() {
     let db = TestDb::new().await;
     let api = TestApi::start_with(&db, &[("CREDENTIAL_KEYS", KEYS)]).await;

@@ -145,6 +145,12 @@ impl Compose for SendDraft {
                 "You have already answered this email with another program; nothing was sent.",
             ));
         }
+        if drafts::has_other_reply(&mut conn, action.tenant, id).await? {
+            return Err(PrepareError::refused(
+                "answered_meanwhile",
+                "Another reply to this email was sent meanwhile; nothing was sent. To send this one too, revise it first.",
+            ));
+        }
         drop(conn);
         let from = version.message.from.as_deref();
         let connection = sending_connection(providers.ctx, action, from).await?;
