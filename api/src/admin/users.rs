@@ -139,10 +139,21 @@ pub(super) async fn run(pool: &PgPool, command: UserCommand) -> anyhow::Result<(
         }
         UserCommand::Erase { tenant, person } => {
             let (actor, id) = find_person(pool, tenant, person).await?;
-            let emails = announced(pool, async |notifier| {
+            let erased = announced(pool, async |notifier| {
                 erase_user(pool, notifier, actor, id).await
-            })
-            .await?;
+            });
+            let emails = erased.await.map_err(|error| {
+                let is_removed = error.is_removed();
+                let error = anyhow::Error::from(error);
+                if is_removed {
+                    // Their address is forgotten, so that the same command would not find them.
+                    error.context(format!(
+                        "user {id} is removed and not yet erased; run it again with --id {id} instead of --email"
+                    ))
+                } else {
+                    error
+                }
+            })?;
             print(&format!(
                 "user {id} is erased, with {emails} email(s) of their mailbox"
             ))

@@ -425,16 +425,17 @@ async fn person_whose_jobs_still_wait_is_removed_and_not_yet_erased() {
     let waiting = send(request.json(&draft)).await;
     assert_eq!(waiting.status, 202, "{}", waiting.text);
     let slug = format!("t-{}", owner.tenant.0.simple());
-    let erase = [
-        "user",
-        "erase",
-        "--tenant",
-        &slug,
-        "--id",
-        &user.to_string(),
-    ];
-    let refused = admin(&db.url(), &erase).await;
+    let address: String = db
+        .one("select email from users where role = 'member'")
+        .await;
+    let by_address = ["user", "erase", "--tenant", &slug, "--email", &address];
+    let refused = admin(&db.url(), &by_address).await;
+    let id = user.to_string();
     assert!(refused.stderr.contains("1 job(s)"), "{}", refused.stderr);
+    // Their address is forgotten by now.
+    let named = format!("--id {id}");
+    assert!(refused.stderr.contains(&named), "{}", refused.stderr);
+    let erase = ["user", "erase", "--tenant", &slug, "--id", &id];
     assert_eq!(leaver.get("/v1/sessions").await.status, 401, "removed");
     let job = waiting.body["id"].as_str().unwrap();
     let path = format!("/v1/jobs/{job}/cancel");

@@ -31,6 +31,16 @@ pub enum EraseUserError {
     Database(#[from] sqlx::Error),
 }
 
+impl EraseUserError {
+    /// Whether the user is removed by now, so that only their id finds them.
+    pub const fn is_removed(&self) -> bool {
+        match self {
+            Self::NotFound | Self::Remove(_) => false,
+            Self::Working(_) | Self::Database(_) => true,
+        }
+    }
+}
+
 /// Removes a user, unless they were removed before, and deletes everything that is theirs: accounts with their secrets,
 /// the emails of their mailbox with what was made of them, drafts, memory, blocks and sessions. Returns how many emails it
 /// forgot. The audit log stays: it names them by an id, and holds nobody's words.
