@@ -15,8 +15,9 @@ use nix::sys::signal::Signal;
 use rand::RngExt as _;
 use serde_json::Value;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::process::Command;
@@ -300,7 +301,10 @@ fn credential_keys(places: &Places) -> Result<String, StackError> {
             let key: [u8; 32] = rand::rng().random();
             let keys = format!("dev:{}", STANDARD.encode(key));
             fs::create_dir_all(&places.dev).map_err(failed)?;
-            fs::write(&path, &keys).map_err(failed)?;
+            let mut file = fs::OpenOptions::new();
+            let file = file.write(true).create_new(true).mode(0o600).open(&path);
+            file.and_then(|mut file| file.write_all(keys.as_bytes()))
+                .map_err(failed)?;
             Ok(keys)
         }
         Err(error) => Err(failed(error)),

@@ -106,7 +106,7 @@ async fn show(
     sink: &SmtpSink,
 ) -> Result<Option<u8>, UpError> {
     let DevSession { token, jobs } = session::mint(&endpoints.database_url).await?;
-    if jobs > 0 {
+    if jobs > 0 && !args.no_samples {
         eprintln!(
             "Found {jobs} jobs of earlier runs; the samples are triaged again (new keys, force=true)."
         );
