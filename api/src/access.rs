@@ -13,7 +13,10 @@ use crate::{
 use base::telemetry::chain;
 use jobs::{
     commands::sessions::record_denial,
-    domain::session::{Caller, Origin, Scope, Session},
+    domain::{
+        api_key::KeyScope,
+        session::{Caller, Origin, Scope, Session},
+    },
     store::tenants,
 };
 
@@ -68,16 +71,23 @@ pub async fn record(
 }
 
 fn check_role(session: &Session, scope: Scope) -> Option<ApiError> {
+    if session.may(scope) {
+        return None;
+    }
+    let needed = scope.as_str();
     let detail = match session.caller {
-        Caller::User(_) => {
-            "Your role does not have the scope that this operation needs. Ask an owner or an admin."
-        }
-        Caller::ApiKey(_) => {
-            "The API key does not have the scope that this operation needs. No key can approve, manage access or read \
-             what belongs to one person."
-        }
+        Caller::User(_) => format!(
+            "This operation needs the scope {needed}, which your role does not have. Ask an owner or an admin."
+        ),
+        Caller::ApiKey(_) if KeyScope::ALL.iter().any(|key| key.scope() == scope) => format!(
+            "This operation needs the scope {needed}, which the API key does not have. Use a key that has it."
+        ),
+        Caller::ApiKey(_) => format!(
+            "This operation needs the scope {needed}, which no API key can have: keys do not approve, manage access or \
+             read what belongs to one person. Log in as a user."
+        ),
     };
-    (!session.may(scope)).then(|| ApiError::new(Code::Forbidden, detail))
+    Some(ApiError::new(Code::Forbidden, detail))
 }
 
 /// The own sessions, password and second factor are all that is open without the second factor that the tenant requires.

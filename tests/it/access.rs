@@ -231,6 +231,8 @@ async fn key_of_an_operators_tenant_operates_nothing() {
             let operation = table.operations().find(|operation| operation.name == *name);
             let answer = call(&api, operation.unwrap(), "none", &token).await;
             answer.assert_problem(403, "FORBIDDEN", name);
+            let detail = answer.body["detail"].as_str().unwrap();
+            assert!(detail.contains("operators:"), "{name}: {detail}");
         }
     }
 }

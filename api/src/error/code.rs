@@ -41,7 +41,7 @@ codes! {
     SecondFactorRequired "SECOND_FACTOR_REQUIRED" UNAUTHORIZED "A code of the second factor is required";
     TokenRefused "TOKEN_REFUSED" UNAUTHORIZED "The identity provider's token was refused";
     NoUser "NO_USER" FORBIDDEN "The tenant has no such user";
-    Forbidden "FORBIDDEN" FORBIDDEN "Your role does not allow this";
+    Forbidden "FORBIDDEN" FORBIDDEN "Your role or API key does not allow this";
     ConfirmationRequired "CONFIRMATION_REQUIRED" FORBIDDEN "The password must be confirmed first";
     EnrolmentRequired "ENROLMENT_REQUIRED" FORBIDDEN "A second factor must be enrolled first";
     TenantPaused "TENANT_PAUSED" FORBIDDEN "The tenant is paused";

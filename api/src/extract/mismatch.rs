@@ -22,7 +22,7 @@ impl Mismatch {
     fn below(mut steps: Vec<String>, message: &str) -> Self {
         let (code, detail) = if let Some(name) = named(message, "missing field `") {
             steps.push(name.to_owned());
-            ("MISSING_FIELD", "Must be there.".to_owned())
+            ("MISSING_FIELD", "Is required.".to_owned())
         } else if let Some(name) = named(message, "duplicate field `") {
             steps.push(name.to_owned());
             ("DUPLICATE_KEY", "Must not occur twice.".to_owned())

@@ -116,7 +116,7 @@ mod tests {
                 "INVALID_VALUE",
                 "Must be true or false.",
             ),
-            ("", "?from", "MISSING_FIELD", "Must be there."),
+            ("", "?from", "MISSING_FIELD", "Is required."),
             (
                 "from=1&from=2",
                 "?from",

@@ -266,7 +266,7 @@ pub(super) fn second_factor_required() -> ApiError {
         Code::SecondFactorRequired,
         "You have a second factor. Send the same request with a code of your app or a recovery code.",
     )
-    .at("/code", "MISSING_FIELD", "Must be there.")
+    .at("/code", "MISSING_FIELD", "Is required.")
 }
 
 pub(super) fn wrong_code() -> ApiError {

@@ -35,7 +35,7 @@ fn example() -> String {
     let error = ApiError::new(Code::InvalidBody, detail).at(
         "/title",
         "TOO_LONG",
-        "It must have at most 200 characters.",
+        "Must have at most 200 characters.",
     );
     let problem = error.problem("01a206489bd67252bf84a63c5385b63c", "/v1/tasks");
     serde_json::to_string_pretty(&problem).expect("a problem is plain strings")

@@ -15,11 +15,11 @@ pub struct Name {
 /// The text is not a valid name. The messages are for the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameFault {
-    #[error("It must not be blank.")]
+    #[error("Must not be blank.")]
     Blank,
-    #[error("It must have at most {0} characters.")]
+    #[error("Must have at most {0} characters.")]
     TooLong(usize),
-    #[error("It must not hold control characters.")]
+    #[error("Must not contain control characters.")]
     Control,
 }
 

@@ -281,6 +281,14 @@ impl From<DecideError> for ApiError {
                 Code::Conflict,
                 format!("This approval cannot be {what}. See its `actions`."),
             ),
+            DecideError::OtherEdit { is_draft } => Self::new(
+                Code::Conflict,
+                if is_draft {
+                    "A draft is edited with `instructions`, which say what to change, not with `patch`."
+                } else {
+                    "Only a draft is edited with `instructions`. Send `patch` with the parameters to change."
+                },
+            ),
             DecideError::Faulty(faults) => faults.into_iter().fold(
                 Self::new(
                     Code::InvalidBody,

@@ -120,6 +120,9 @@ pub enum DecideError {
     /// The approval does not offer this decision.
     #[error("this approval cannot be {what}")]
     NotOffered { what: &'static str },
+    /// A draft is changed by instructions only, and nothing else is.
+    #[error("this approval is edited with {}", if *.is_draft { "instructions" } else { "a patch" })]
+    OtherEdit { is_draft: bool },
     #[error("the draft cannot be revised")]
     Revise(#[source] ReviseError),
     #[error("{} parameters cannot be used", .0.len())]
@@ -310,7 +313,7 @@ async fn edit(
     }
     if present.kind == ActionType::SendDraft.as_str() {
         // Its parameters name a version and its content: another text is another version.
-        return Err(DecideError::NotOffered { what: "patched" });
+        return Err(DecideError::OtherEdit { is_draft: true });
     }
     let patched = patch(&present.payload, changes).map_err(|fault| match fault {
         PatchFault::NoParams => DecideError::NotOffered { what: "patched" },

@@ -23,9 +23,7 @@ pub(super) async fn revise(
 ) -> Result<Signal, DecideError> {
     offers(present, "edit", "edited")?;
     let Some(draft) = find(conn, session, present).await? else {
-        return Err(DecideError::NotOffered {
-            what: "changed by instructions",
-        });
+        return Err(DecideError::OtherEdit { is_draft: false });
     };
     let base = Base {
         draft_id: draft.id,
