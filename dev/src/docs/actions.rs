@@ -1,7 +1,11 @@
 //! `docs/actions.md`: every action type with its payload and its rules, from the tables of the domain.
 
 use super::{head, table};
-use jobs::domain::action::{ActionType, Field, FieldKind, OpenTo};
+use jobs::domain::{
+    action::{ActionType, Field, FieldKind, OpenTo},
+    gate::{Gate, HighRiskPolicy, TrustMode, by_trust},
+    risk::Risk,
+};
 
 /// Prints the page.
 pub(super) fn page() -> String {
@@ -18,6 +22,40 @@ In a payload `?` marks what may be left out; the number is the most characters a
             ["type", "title", "payload", "risk", "proposed by", "undo"],
             ActionType::ALL.iter().copied().map(row),
         )
+        + &gates()
+}
+
+/// Prints what is executed at once and what waits, by trust and risk.
+fn gates() -> String {
+    let introduction = "
+## What waits for an approval
+
+`trust_mode` is the tenant's (`PUT /v1/settings`); a request for actions may ask for less trust.
+
+";
+    let conclusion = "
+Any action is critical if its email tries to instruct the model, or if a request has more than 20 actions; one that leaves the
+installation also if the domain of the sender disowns the email (DMARC). A rule's action with `confirm` waits in any case.
+Machines are never answered: such an action is denied. `save_draft` is of low risk where a reply is drafted anyway, because triage
+found that the email needs one: the draft itself waits before it is sent.
+";
+    let modes = [
+        TrustMode::TrainingWheels,
+        TrustMode::Supervised,
+        TrustMode::Autonomous,
+    ];
+    let columns = modes.map(|trust| format!("`{trust}`"));
+    let [first, second, third] = columns.each_ref().map(String::as_str);
+    let rows = Risk::ALL.iter().map(|risk| {
+        let gate = |trust| match by_trust(trust, *risk, HighRiskPolicy::default()) {
+            Gate::Auto => "at once",
+            Gate::Approval => "approval",
+            Gate::Denied => "denied",
+        };
+        let [first, second, third] = modes.map(gate).map(str::to_owned);
+        [risk.to_string(), first, second, third]
+    });
+    introduction.to_owned() + &table(["risk", first, second, third], rows) + conclusion
 }
 
 fn row(action: ActionType) -> [String; 6] {

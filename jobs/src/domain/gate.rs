@@ -43,6 +43,8 @@ pub struct Circumstances {
     pub dmarc_failed: bool,
     /// A machine wrote the message: replying makes loops (RFC 3834 §2).
     pub automatic_sender: bool,
+    /// A reply to the message is drafted in any case.
+    pub reply_is_drafted: bool,
     /// The number of actions that are asked for together.
     pub items: usize,
 }
@@ -55,6 +57,9 @@ pub const fn risk(action: ActionType, facts: Circumstances) -> Risk {
     let forged_and_leaving = facts.dmarc_failed && action.spec().executor.is_external();
     if facts.injection_suspected || facts.items > BULK_ITEMS || forged_and_leaving {
         Risk::Critical
+    } else if facts.reply_is_drafted && matches!(action, ActionType::SaveDraft) {
+        // It is that draft, which needs an approval before it is sent. Asking for it as well would make a second one.
+        Risk::Low
     } else {
         action.spec().risk
     }
@@ -119,8 +124,27 @@ mod tests {
         injection_suspected: false,
         dmarc_failed: false,
         automatic_sender: false,
+        reply_is_drafted: false,
         items: 1,
     };
+
+    #[test]
+    fn draft_that_is_written_anyway_is_not_asked_for_as_well() {
+        for action in ActionType::ALL {
+            let gate = |reply_is_drafted, confirmation| {
+                let facts = Circumstances {
+                    reply_is_drafted,
+                    ..CALM
+                };
+                let trust = TrustMode::TrainingWheels;
+                decide(trust, *action, facts, confirmation, HighRiskPolicy::Ask).1
+            };
+            let differs =
+                gate(true, Confirmation::AsTrusted) != gate(false, Confirmation::AsTrusted);
+            assert_eq!(differs, *action == ActionType::SaveDraft, "{action}");
+            assert_eq!(gate(true, Confirmation::Required), Gate::Approval);
+        }
+    }
 
     #[test]
     fn trust_times_risk_is_the_documented_table() {

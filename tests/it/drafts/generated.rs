@@ -4,6 +4,7 @@ use crate::{
     approvals::decide,
     support::{
         Client, TestDb,
+        binaries::root,
         client::{TestResponse, send},
         eventually,
         system::{TestApi, Worker},
@@ -257,6 +258,46 @@ async fn email_that_wants_an_answer_gets_a_draft_by_itself() {
         there.then_some(()).ok_or_else(|| drafts.to_string())
     })
     .await;
+}
+
+#[tokio::test]
+async fn email_whose_model_proposes_a_draft_too_gets_one_draft_and_one_approval() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let client = api.sign_in(&db).await;
+    let _worker = Worker::spawn(&db).await;
+    let email = std::fs::read(root().join("dev/samples/question.eml")).unwrap();
+    let request = client
+        .request(Method::POST, "/v1/jobs/triage")
+        .header("Content-Type", "message/rfc822")
+        .header("Idempotency-Key", "question");
+    let job = send(request.body(email)).await;
+    let judged = client.finished(job.body["id"].as_str().unwrap()).await;
+    let proposed = &judged["output"]["actions"][0];
+    assert_eq!(
+        (
+            &proposed["type"],
+            &proposed["gate"],
+            &proposed["approval_id"]
+        ),
+        (&json!("save_draft"), &json!("auto"), &Value::Null),
+        "{judged}"
+    );
+    eventually(SOON, async || {
+        let drafts = client.get("/v1/drafts").await.body;
+        let done = client.get("/v1/jobs?state=succeeded").await.body;
+        let kind = |job: &Value| job["kind"].as_str().unwrap().to_owned();
+        let mut kinds: Vec<_> = done["items"].as_array().unwrap().iter().map(kind).collect();
+        kinds.sort();
+        (kinds == ["action.execute", "draft.generate", "triage.email"])
+            .then_some(())
+            .ok_or_else(|| format!("{drafts} {done}"))
+    })
+    .await;
+    let approvals = client.get("/v1/approvals").await.body;
+    let kinds = approvals["items"].as_array().unwrap().iter();
+    let kinds: Vec<_> = kinds.map(|approval| &approval["kind"]).collect();
+    assert_eq!(kinds, ["send_draft"]);
 }
 
 #[tokio::test]

@@ -95,6 +95,7 @@ async fn circumstances(ctx: &JobContext, message: MessageId) -> Result<Circumsta
         injection_suspected,
         dmarc_failed: mail.dmarc_failed(),
         automatic_sender: is_automatic(&mail),
+        reply_is_drafted: false,
         items: 1,
     })
 }

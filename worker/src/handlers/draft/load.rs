@@ -163,6 +163,7 @@ impl Case {
             injection_suspected: self.injection_suspected,
             dmarc_failed: mail.is_some_and(Mail::dmarc_failed),
             automatic_sender: mail.is_some_and(is_automatic),
+            reply_is_drafted: false,
             items: 1,
         };
         let kind = ActionType::SendDraft;

@@ -3,11 +3,11 @@
 //!
 //! They are enqueued in the transaction that settles the triage, so that both commit or neither does.
 
-use super::plan::Plan;
+use super::plan::{Plan, drafts_reply};
 use crate::handlers::internal;
 use chrono::TimeDelta;
 use jobs::{
-    domain::{gate::Gate, judgement::Disposition},
+    domain::gate::Gate,
     kinds::{
         action::{self, ActionExecute, OnError, Work},
         draft::{self, DraftGenerate},
@@ -42,9 +42,7 @@ pub(super) fn of_plan(ctx: &JobContext, args: &Args, plan: &Plan) -> Result<Vec<
         let new = NewJob::of::<ActionExecute>(ctx.job.lease.tenant, &actions);
         jobs.push(after(ctx, named(new, format!("{job_id}:auto"))?));
     }
-    let judgement = &plan.judgement;
-    // An email with a suspected injection gets no automatic draft; a user can still request one.
-    if judgement.disposition == Disposition::Respond && !judgement.injection_suspected {
+    if drafts_reply(&plan.judgement) {
         let reply = draft::Args {
             suggestion: suggestion(plan),
             api_key: args.api_key,

@@ -9,7 +9,7 @@ use jobs::domain::{
     approval::NewApproval,
     draft::headers,
     gate::{Circumstances, Gate, HighRiskPolicy, decide},
-    judgement::Judgement,
+    judgement::{Disposition, Judgement},
     mail::{Mail, is_automatic, one_click},
     proposal::{Proposal, ProposedAction},
 };
@@ -30,6 +30,7 @@ impl Plan {
             injection_suspected: decision.judgement.injection_suspected,
             dmarc_failed: case.mail.dmarc_failed(),
             automatic_sender: is_automatic(&case.mail),
+            reply_is_drafted: drafts_reply(&decision.judgement),
             items: 1,
         };
         let mut plan = Self::without_actions(decision.judgement);
@@ -63,6 +64,11 @@ impl Plan {
             approvals: Vec::new(),
         }
     }
+}
+
+/// Whether a job drafts a reply to the email. With a suspected injection none does; a user can still request one.
+pub(super) const fn drafts_reply(judgement: &Judgement) -> bool {
+    matches!(judgement.disposition, Disposition::Respond) && !judgement.injection_suspected
 }
 
 /// Shows on the approval of a reply who gets it: its recipients come from the email, not from its parameters.
