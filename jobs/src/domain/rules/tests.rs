@@ -56,6 +56,44 @@ fn sample_compiles_and_does_what_it_says() {
     );
 }
 
+/// The names that a fault of an unknown field at this place lists.
+fn known_fields(yaml: &str) -> Vec<String> {
+    let faults = RuleSet::compile(yaml).unwrap_err();
+    let unknown = faults.iter().find(|fault| fault.code == "UNKNOWN_FIELD");
+    let (_, known) = unknown.unwrap().message.split_once("known here: ").unwrap();
+    known.split(", ").map(str::to_owned).collect()
+}
+
+#[test]
+fn documentation_explains_every_field_and_its_examples_compile() {
+    let page = include_str!("../../../../docs/rules.md");
+    let examples = page.split("```yaml\n").skip(1);
+    let examples: Vec<_> = examples
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(examples.len() >= 2);
+    for example in examples {
+        assert_eq!(faults(example), [], "{example}");
+    }
+    for place in [
+        one("zz: 1"),
+        one("match: {zz: 1}"),
+        one("set: {zz: 1}"),
+        one("match: {subject: {zz: 1}}"),
+        one("match: {header: {zz: 1}}"),
+        one("learned: {zz: 1}"),
+        one("actions: [{zz: 1}]"),
+    ] {
+        for field in known_fields(&place) {
+            let shown = page.contains(&format!("`{field}`")) || page.contains(&format!("{field}:"));
+            assert!(shown, "docs/rules.md: explain `{field}`");
+        }
+    }
+    for name in template::NAMES {
+        assert!(page.contains(&format!("`{{{{{name}}}}}`")), "{name}");
+    }
+}
+
 #[test]
 fn empty_list_of_rules_is_a_rule_set() {
     assert!(RuleSet::compile("rules: []").unwrap().rules().is_empty());
