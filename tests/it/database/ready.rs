@@ -6,7 +6,7 @@ use crate::support::{
     process::Process,
     refusal::Refusal,
     system::{Api, Worker, metric},
-    wait::SOON,
+    wait::{SOON, statement_waits},
 };
 use jobs::commands::operators::grant::grant;
 use std::time::Duration;
@@ -27,6 +27,28 @@ async fn lock_that_keeps_jobs_from_being_written_makes_nobody_ready() {
     for ops in [api.ops, worker.ops] {
         ready_says(ops, 200, "ok").await;
     }
+}
+
+#[tokio::test]
+async fn row_that_others_wait_for_is_no_locked_table() {
+    let db = TestDb::new().await;
+    let api = Api::spawn(&db).await;
+    let client = api.sign_in(&db).await;
+    client.submitted(&email(1), "k").await;
+    let lock = "select id from jobs for update";
+    let (mut holder, mut waiter) = (
+        db.pool().begin().await.unwrap(),
+        db.pool().begin().await.unwrap(),
+    );
+    sqlx::Executor::execute(&mut *holder, lock).await.unwrap();
+    let waiting = tokio::spawn(async move {
+        sqlx::Executor::execute(&mut *waiter, lock).await.unwrap();
+    });
+    statement_waits(&db).await;
+    let seen = super::readyz(api.ops).await;
+    assert_eq!(seen.0, 200, "{seen:?}");
+    holder.rollback().await.unwrap();
+    waiting.await.unwrap();
 }
 
 #[tokio::test]

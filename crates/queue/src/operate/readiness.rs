@@ -52,7 +52,7 @@ pub async fn check(conn: &mut PgConnection, tables: &[&str]) -> Result<(), NotRe
                    where not has_any_column_privilege(to_regclass(name), 'insert')) as denied,
                   (select min(name) from unnest($1::text[]) as given (name)
                    join pg_locks on relation = to_regclass(name)
-                   where database = (select oid from pg_database where datname = current_database())
+                   where locktype = 'relation' and database = (select oid from pg_database where datname = current_database())
                        and mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
                   ) as locked,
                   exists (
