@@ -302,8 +302,10 @@ async fn open(
     let pool = match connected {
         Ok(pool) => pool,
         Err(error) => {
+            // The relay is still asked why.
+            let failure = route.failure(error).await;
             stop.cancel();
-            return Err(route.failure(error).await);
+            return Err(failure);
         }
     };
     let closed = pool.close_event();

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn certificate_that_is_refused_is_told_from_a_server_that_does_not_answer() {
+    fn refused_certificate_is_no_server_that_does_not_answer() {
         let of = |kind: io::ErrorKind| Unavailability::of(&sqlx::Error::Io(kind.into()));
         assert_eq!(
             of(io::ErrorKind::InvalidData),

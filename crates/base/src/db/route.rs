@@ -101,11 +101,12 @@ impl Route {
                 source: error.into(),
             };
         }
-        let answer = match error {
-            sqlx::Error::PoolTimedOut => try_connect(&self.options).await.err(),
-            _ => None,
-        };
-        DbError::Connect(answer.unwrap_or(error))
+        if matches!(error, sqlx::Error::PoolTimedOut)
+            && let Err(answer @ sqlx::Error::Database(_)) = try_connect(&self.options).await
+        {
+            return DbError::Connect(answer);
+        }
+        DbError::Connect(error)
     }
 
     async fn check_host(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {

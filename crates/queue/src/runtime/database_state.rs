@@ -14,7 +14,7 @@ const RECOVERY_GRACE: Duration = Duration::from_secs(5);
 /// A worker that starts does not know whether the database was away: its first rescue waits for this part of a lease.
 const START_PART: u32 = 6;
 /// Claims that fail for this long show that the database does not serve, whatever the reason: a single one may have met a lock.
-const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The state; shared by the loops and the attempts.
 #[derive(Debug)]
@@ -78,13 +78,13 @@ impl DatabaseState {
         };
         let reason = Unavailability::of(error);
         let is_certain = reason.is_some_and(|reason| !reason.may_concern_one_statement());
-        let patience = if is_certain {
+        let delay = if is_certain {
             Duration::ZERO
         } else {
-            CLAIM_PATIENCE
+            CLAIM_TIMEOUT
         };
         let reason = reason.unwrap_or(Unavailability::ServerFault);
-        let since = Instant::now() + patience;
+        let since = Instant::now() + delay;
         let claim = known.claims.entry(queue).or_insert((reason, since));
         *claim = (reason, claim.1.min(since));
     }
@@ -188,10 +188,10 @@ mod tests {
         // Says nothing about the database.
         let odd = sqlx::Error::RowNotFound;
         state.claimed("triage", Err(&odd));
-        tokio::time::advance(CLAIM_PATIENCE / 2).await;
+        tokio::time::advance(CLAIM_TIMEOUT / 2).await;
         state.claimed("triage", Err(&odd));
         assert_eq!(state.unavailability(), None);
-        tokio::time::advance(CLAIM_PATIENCE / 2).await;
+        tokio::time::advance(CLAIM_TIMEOUT / 2).await;
         assert_eq!(state.unavailability(), Some(Unavailability::ServerFault));
         state.claimed("triage", Ok(()));
         assert_eq!(state.unavailability(), None);
