@@ -2,6 +2,7 @@
 
 mod accounts;
 pub(crate) mod generated;
+mod names;
 mod original;
 mod overtaken;
 mod readers;

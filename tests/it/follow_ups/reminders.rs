@@ -1,6 +1,6 @@
 //! Drafts that remind somebody of an email without an answer, and what becomes of them when the answer comes.
 
-use super::{answer, app_that_waits, hours, sent, status, time_is_over};
+use super::{answer, app_that_waits, follow_ups, hours, sent, status, time_is_over, waiting_items};
 use crate::{
     actions::{
         approved::approval_in,
@@ -147,4 +147,25 @@ async fn reminder_that_was_sent_is_not_followed_up_again() {
     approval_in(&app.client, approval, "executed").await;
     assert_eq!(app.sink.received().len(), 2);
     assert_eq!(status(&app.client).await, "continued");
+}
+
+#[tokio::test]
+async fn user_is_reminded_with_an_item_if_the_name_of_the_draft_is_taken() {
+    let app = app_that_waits("draft").await;
+    let mut worker = app.worker().await;
+    sent(&app, "Which one do you want?").await;
+    worker.process.kill();
+    let id = follow_ups(&app.client).await[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let body = json!({
+        "mode": "compose", "to": ["bob@example.org"], "intent": "Ask once more.", "external_id": format!("{id}:follow_up"),
+    });
+    let taken = post(&app.client, "/v1/jobs/draft", &body).await;
+    assert_eq!(taken.status, 202, "{}", taken.text);
+    assert_eq!(time_is_over(&app).await, 1);
+    assert_eq!(status(&app.client).await, "reminded");
+    let items = waiting_items(&app.client).await;
+    assert_eq!(items[0]["title"], "No answer: Offer", "{items:?}");
 }

@@ -63,11 +63,12 @@ impl LocalEffect for DraftEffect {
             ..new
         };
         let job = match enqueue(conn, &new).await {
+            // A caller's draft may have our name: the email has a draft all the same.
             Ok(
                 Enqueued::Inserted(job) | Enqueued::Replacing { job, .. } | Enqueued::Existing(job),
-            ) => job,
-            Err(EnqueueError::Database(error)) => return Err(error.into()),
-            Err(error) => return Err(sqlx::Error::Protocol(error.to_string()).into()),
+            )
+            | Err(EnqueueError::KeyReused { existing: job }) => job,
+            Err(error) => return Err(sqlx::Error::from(error).into()),
         };
         Ok(Done {
             receipt: json!({ "job_id": job }),

@@ -89,7 +89,8 @@ impl Settlement {
         }
     }
 
-    /// Enqueues more jobs with the outcome, without waiting for them.
+    /// Enqueues more jobs with the outcome, without waiting for them. One whose external id names an existing job, even of another
+    /// request, is not enqueued.
     #[must_use]
     pub fn then(mut self, follow_ups: Vec<NewJob>) -> Self {
         self.follow_ups = follow_ups;

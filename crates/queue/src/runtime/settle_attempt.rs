@@ -273,7 +273,11 @@ async fn enqueue_follow_ups(
     let enqueued = enqueue_many(conn, &follow_ups)
         .await
         .map_err(|error| TryError::Writes(error.into()))?;
-    let refused = enqueued.into_iter().find_map(Result::err);
+    // A name that a caller gave to other work must not undo what this job has done: that work stands for the follow-up.
+    let refused = enqueued
+        .into_iter()
+        .filter_map(Result::err)
+        .find(|error| !matches!(error, EnqueueError::KeyReused { .. }));
     refused.map_or(Ok(()), |error| Err(TryError::FollowUps(error)))
 }
 

@@ -17,7 +17,9 @@ use crate::{
         inbox_items,
     },
 };
-use queue::{ExternalId, JobKind, NewJob, enqueue::enqueue, signals::notifier::Notifier};
+use queue::{
+    EnqueueError, ExternalId, JobKind, NewJob, enqueue::enqueue, signals::notifier::Notifier,
+};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 
@@ -35,9 +37,13 @@ pub async fn remind(pool: &PgPool, notifier: &Notifier, limit: u32) -> Result<u6
             (true, _) => (FollowUpStatus::Answered, None),
             (false, Reminder::Item) => (FollowUpStatus::Reminded, add_item(&mut tx, one).await?),
             (false, Reminder::Draft) => {
-                enqueue_draft(&mut tx, one).await?;
-                is_enqueued = true;
-                (FollowUpStatus::Reminded, None)
+                let item = if enqueue_draft(&mut tx, one).await? {
+                    is_enqueued = true;
+                    None
+                } else {
+                    add_item(&mut tx, one).await?
+                };
+                (FollowUpStatus::Reminded, item)
             }
         };
         follow_ups::set_status(&mut tx, one.tenant, one.id, status, item).await?;
@@ -87,7 +93,8 @@ async fn add_item(conn: &mut PgConnection, due: &Due) -> Result<Option<InboxItem
     Ok(added)
 }
 
-async fn enqueue_draft(conn: &mut PgConnection, due: &Due) -> Result<(), sqlx::Error> {
+/// Returns whether a job writes the reminder; `false` if a caller has given the job's name to other work.
+async fn enqueue_draft(conn: &mut PgConnection, due: &Due) -> Result<bool, sqlx::Error> {
     let args = Args {
         mode: DraftMode::FollowUp,
         user: Some(due.user),
@@ -103,8 +110,12 @@ async fn enqueue_draft(conn: &mut PgConnection, due: &Due) -> Result<(), sqlx::E
         ..NewJob::of::<DraftGenerate>(due.tenant, &args)
             .map_err(|error| sqlx::Error::Encode(Box::new(error)))?
     };
-    enqueue(conn, &job).await?;
-    Ok(())
+    match enqueue(conn, &job).await {
+        Ok(_) => Ok(true),
+        // An error here would stop the reminders of all tenants.
+        Err(EnqueueError::KeyReused { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn entry(due: &Due, status: FollowUpStatus) -> NewAuditEntry {
