@@ -3,6 +3,7 @@
 mod cache;
 mod captures;
 mod keys;
+mod locks;
 mod many_workers;
 mod urgency;
 
@@ -238,4 +239,21 @@ async fn budget_and_usage_requests_are_checked() {
         let answer = client.get(&format!("/v1/usage?{query}")).await;
         assert_eq!(answer.status, 400, "{query}: {}", answer.text);
     }
+}
+
+#[tokio::test]
+async fn new_budget_holds_what_batches_of_yesterday_have_reserved() {
+    let acme = TestTenant::open().await;
+    let tenant = acme.owner.tenant;
+    let mut conn = acme.db.pool().acquire().await.unwrap();
+    locks::batched(&mut conn, tenant, None).await;
+    acme.db
+        .execute("update llm_calls set created_at = now() - interval '25 hours'")
+        .await;
+    let of_day = budget(KIND, BudgetPeriod::Day, Some(15), None);
+    llm_budgets::set(&mut conn, tenant, &of_day).await.unwrap();
+    let stored = llm_budgets::list(&mut conn, tenant).await.unwrap();
+    assert_eq!(stored[0].reserved, amount(10));
+    let more = llm_budgets::reserve(&mut conn, spender(tenant, KIND), amount(10)).await;
+    assert!(matches!(more.unwrap(), Reservation::Exceeded { .. }));
 }

@@ -16,6 +16,7 @@ use crate::store::{
     llm_calls::{self, SettledCall},
     tenants,
 };
+use base::TenantId;
 use sqlx::{PgConnection, PgPool};
 
 /// Requests whose worker died.
@@ -32,8 +33,8 @@ pub struct LostRequests {
 /// If the database refuses; then none was completed.
 pub async fn lose_llm_calls(pool: &PgPool, limit: u32) -> Result<LostRequests, sqlx::Error> {
     let mut tx = pool.begin().await?;
-    let mut lost = llm_calls::mark_lost(&mut tx, i64::from(limit)).await?;
-    settle_budgets(&mut tx, &mut lost).await?;
+    let lost = llm_calls::mark_lost(&mut tx, i64::from(limit)).await?;
+    settle_budgets(&mut tx, &lost).await?;
     tx.commit().await?;
     if !lost.is_empty() {
         tracing::warn!(
@@ -47,14 +48,10 @@ pub async fn lose_llm_calls(pool: &PgPool, limit: u32) -> Result<LostRequests, s
     })
 }
 
-/// Settles the budgets of many requests, in one order, so that two transactions that do this cannot wait for each other.
-async fn settle_budgets(
-    conn: &mut PgConnection,
-    calls: &mut [SettledCall],
-) -> Result<(), sqlx::Error> {
-    calls.sort_by(|one, other| {
-        (one.tenant, one.api_key, &one.kind).cmp(&(other.tenant, other.api_key, &other.kind))
-    });
+/// Settles the budgets of many requests.
+async fn settle_budgets(conn: &mut PgConnection, calls: &[SettledCall]) -> Result<(), sqlx::Error> {
+    let tenants: Vec<TenantId> = calls.iter().map(|call| call.tenant).collect();
+    llm_budgets::lock_all(conn, &tenants).await?;
     for call in calls {
         llm_budgets::settle(conn, call.spender(), call.reserved, call.used).await?;
     }
@@ -135,6 +132,7 @@ pub async fn put_budgets(
     if let Some(place) = unknown {
         return Err(PutBudgetsError::NoKey(place));
     }
+    llm_budgets::lock_all(&mut tx, &[tenant]).await?;
     llm_budgets::delete_others(&mut tx, tenant, budgets).await?;
     for budget in budgets {
         llm_budgets::set(&mut tx, tenant, budget).await?;

@@ -48,6 +48,19 @@ pub enum Reservation {
     },
 }
 
+/// Locks all budgets of the tenants until the transaction ends, in the order in which [`reserve`] and [`settle`] lock some. A
+/// transaction that changes budgets with several statements begins with it.
+pub async fn lock_all(conn: &mut PgConnection, tenants: &[TenantId]) -> Result<(), sqlx::Error> {
+    let tenants: Vec<uuid::Uuid> = tenants.iter().map(|tenant| tenant.0).collect();
+    sqlx::query!(
+        "select from llm_budgets where tenant_id = any ($1) order by tenant_id, api_key_id, kind, period for update",
+        &tenants,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Reserves the amount in every budget that covers the job, or in none of them.
 pub async fn reserve(
     conn: &mut PgConnection,
@@ -264,7 +277,7 @@ pub async fn set(
         from (select date_trunc($3, now() at time zone 'UTC') as start) current
         left join llm_calls call on call.tenant_id = $1 and ($2 = '*' or call.kind = $2)
             and ($6::uuid is null or call.api_key_id = $6)
-            and created_at >= least(start at time zone 'UTC', now() - interval '1 hour')
+            and (created_at >= start at time zone 'UTC' or billing = 'reserved')
         group by start
         on conflict (tenant_id, api_key_id, kind, period)
         do update set max_tokens = excluded.max_tokens, max_micros = excluded.max_micros

@@ -37,6 +37,6 @@ pub async fn leave_batches(pool: &PgPool, limit: i64) -> Result<(), sqlx::Error>
         };
         settled.extend(llm_calls::settle(&mut tx, item.tenant, &unsent).await?);
     }
-    settle_budgets(&mut tx, &mut settled).await?;
+    settle_budgets(&mut tx, &settled).await?;
     tx.commit().await
 }
