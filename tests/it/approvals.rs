@@ -1,6 +1,7 @@
 //! Approvals over HTTP: every decision names the version it was made on, and no state is left but by the one table.
 
 mod expiry;
+mod locks;
 pub(crate) mod seed;
 
 use crate::support::{

@@ -103,13 +103,12 @@ async fn held(
     id: ApprovalId,
 ) -> Result<(sqlx::Transaction<'static, sqlx::Postgres>, StoredApproval), BeginError> {
     let mut tx = pool.begin().await?;
+    // In the order of the commands that cancel the job of an approval: the approval first.
+    let present = approvals::lock(&mut tx, job.lease.tenant, id).await?;
     if !lease::lock_if_held(&mut tx, job.lease).await? {
         return Err(BeginError::NotHeld);
     }
-    let present = approvals::lock(&mut tx, job.lease.tenant, id)
-        .await?
-        .ok_or(BeginError::NotFound)?;
-    Ok((tx, present))
+    Ok((tx, present.ok_or(BeginError::NotFound)?))
 }
 
 /// How execution ended.
