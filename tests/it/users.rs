@@ -46,7 +46,7 @@ pub(crate) async fn user_of(db: &TestDb, client: &Client) -> UserId {
     )
 }
 
-async fn change(client: &Client, user: UserId, body: &Value) -> TestResponse {
+pub(crate) async fn change(client: &Client, user: UserId, body: &Value) -> TestResponse {
     let path = format!("/v1/users/{user}");
     send(client.request(Method::PATCH, &path).json(body)).await
 }

@@ -1,7 +1,14 @@
 //! [`TenantActor`]: who changes keys, users and the tenant itself, over HTTP or from the command line.
 
-use crate::domain::{Actor, AuditAction, NewAuditEntry, ResourceKind, Session, UserId};
+use crate::{
+    domain::{
+        Actor, AuditAction, NewAuditEntry, ResourceKind, Session, UserId, session::Role,
+        tenant::UserStatus,
+    },
+    store::users,
+};
 use base::TenantId;
+use sqlx::PgConnection;
 
 /// A person who manages a tenant.
 #[derive(Clone, Copy, Debug)]
@@ -48,4 +55,18 @@ impl TenantActor<'_> {
             Self::Shell { tenant } => NewAuditEntry::new(tenant, Actor::Cli, action, resource, id),
         }
     }
+}
+
+/// Reports whether the session's user may grant, and so change, this role. Reads the role that they have now: the one of the session is
+/// from the beginning of the request. A key grants none.
+pub async fn may_grant(
+    conn: &mut PgConnection,
+    session: &Session,
+    role: Role,
+) -> Result<bool, sqlx::Error> {
+    let Some(person) = session.person() else {
+        return Ok(false);
+    };
+    let present = users::get(conn, session.tenant, person).await?;
+    Ok(present.is_some_and(|user| user.status == UserStatus::Active && user.role.may_grant(role)))
 }

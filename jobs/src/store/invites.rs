@@ -71,8 +71,8 @@ pub async fn insert(
     })
 }
 
-/// Locks the tenant's invites until the transaction ends: two concurrent invites for one address would both find
-/// nothing to revoke.
+/// Locks the tenant's invites and password resets until the transaction ends: two concurrent invites for one address would both find
+/// nothing to revoke, and who takes a user's right to make them would miss one.
 pub async fn lock_tenant(conn: &mut PgConnection, tenant: TenantId) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "select pg_advisory_xact_lock(hashtextextended('invites ' || $1::uuid::text, 0))",

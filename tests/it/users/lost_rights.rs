@@ -5,10 +5,23 @@ use crate::support::{
     Client, TestDb,
     caller::Caller,
     client::{TestResponse, send},
-    people::PASSWORD,
+    eventually,
+    people::{PASSWORD, TestTenant},
     system::TestApi,
+    wait::{SOON, statement_waits},
 };
-use jobs::domain::session::Role;
+use jobs::{
+    commands::{
+        actor::TenantActor,
+        onboarding::invite,
+        users::{
+            manage::{UserChange, update_user},
+            reset::create_reset,
+        },
+    },
+    domain::{Session, session::Role},
+    store::users,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -94,4 +107,68 @@ async fn invites_and_resets_stay_while_their_maker_may_make_them() {
     let raised = change(&owner, user, &json!({"role": "owner"})).await;
     assert_eq!(raised.status, 200, "{}", raised.text);
     assert_eq!(used(&api, &maker).await, [201, 204]);
+}
+
+#[tokio::test]
+async fn reset_that_is_being_made_while_its_maker_is_suspended_ends_too() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let owner = api.sign_in(&db).await;
+    let admin = owner.colleague(&db, Role::Admin).await;
+    let member = owner.colleague(&db, Role::Member).await;
+    let (maker, member) = (user_of(&db, &admin).await, user_of(&db, &member).await);
+    let mut other = db.pool().begin().await.unwrap();
+    users::lock(&mut other, owner.tenant, member).await.unwrap();
+    let path = format!("/v1/users/{member}/password-reset");
+    let made = tokio::spawn(send(admin.request(Method::POST, &path)));
+    statement_waits(&db).await;
+    let suspend = owner.request(Method::PATCH, &format!("/v1/users/{maker}"));
+    let suspended = tokio::spawn(send(suspend.json(&json!({"suspended": true}))));
+    eventually(SOON, async || {
+        let waiting: i64 = db
+            .one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+            .await;
+        (suspended.is_finished() || waiting > 1)
+            .then_some(())
+            .ok_or_else(|| "nobody is suspended".to_owned())
+    })
+    .await;
+    other.rollback().await.unwrap();
+    assert_eq!(suspended.await.unwrap().status, 200);
+    let made = made.await.unwrap();
+    let body = json!({"token": token(&made), "password": PASSWORD});
+    let reset = Caller::at(api.addr).anonymous(Method::POST, "/v1/onboarding/reset-password");
+    assert_eq!(send(reset.json(&body)).await.status, 410);
+}
+
+fn actor(session: &Session) -> TenantActor<'_> {
+    TenantActor::User {
+        session,
+        request_id: "req-lost",
+    }
+}
+
+#[tokio::test]
+async fn request_that_began_before_its_maker_lost_the_right_makes_nothing() {
+    let acme = TestTenant::open().await;
+    let (admin, _) = acme.join("admin@acme.example", Role::Admin).await;
+    let (member, _) = acme.join("member@acme.example", Role::Member).await;
+    let demoted = UserChange {
+        role: Some(Role::Member),
+        suspended: None,
+    };
+    let (pool, notifier) = (acme.db.pool(), &acme.notifier);
+    update_user(pool, notifier, actor(&acme.owner), admin.user, demoted)
+        .await
+        .unwrap();
+    let email = "new@acme.example".parse().unwrap();
+    let invited = invite(pool, &admin, &email, Role::Member, None).await;
+    assert!(invited.is_err());
+    let reset = create_reset(pool, actor(&admin), member.user).await;
+    assert!(reset.is_err());
+    let made: i64 = acme
+        .db
+        .one("select (select count(*) from password_resets) + (select count(*) from invites where accepted_at is null)")
+        .await;
+    assert_eq!(made, 0);
 }

@@ -5,6 +5,7 @@
 
 use crate::domain::ResourceKind;
 use crate::{
+    commands::actor::may_grant,
     domain::{
         Actor, AuditAction, Detail, InviteId, InviteToken, NewAuditEntry, Session, UserId,
         invite::EmailAddress, session::Role,
@@ -48,17 +49,18 @@ pub async fn invite(
     request_id: Option<&str>,
 ) -> Result<Invited, InviteError> {
     let actor = session.actor();
-    if !session.role().is_some_and(|own| own.may_grant(role)) {
+    let mut tx = pool.begin().await?;
+    invites::lock_tenant(&mut tx, session.tenant).await?;
+    if !may_grant(&mut tx, session, role).await? {
         let entry = session
             .audit(AuditAction::AuthzFail, ResourceKind::User, session.user)
             .denied("ROLE_TOO_HIGH")
             .with_request(request_id)
             .with_detail(Detail::new().word("role", role.as_str()));
-        audit::insert(&mut *pool.acquire().await?, &[entry]).await?;
+        audit::insert(&mut tx, &[entry]).await?;
+        tx.commit().await?;
         return Err(InviteError::RoleTooHigh(role));
     }
-    let mut tx = pool.begin().await?;
-    invites::lock_tenant(&mut tx, session.tenant).await?;
     let replaced = invites::revoke_for(&mut tx, session.tenant, email).await?;
     let promise = NewInvitation {
         tenant: session.tenant,

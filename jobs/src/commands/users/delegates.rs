@@ -86,7 +86,7 @@ async fn require_right(
     let present = users::get(conn, actor.tenant(), owner)
         .await?
         .ok_or(ManageUserError::NotFound)?;
-    if may_grant(actor, present.role) {
+    if may_grant(conn, actor, present.role).await? {
         Ok(())
     } else {
         Err(ManageUserError::RoleTooHigh)

@@ -3,7 +3,10 @@
 mod tokens;
 
 use crate::{
-    commands::{actor::TenantActor, sessions::signals::announce_revoked},
+    commands::{
+        actor::{self, TenantActor},
+        sessions::signals::announce_revoked,
+    },
     domain::{
         AuditAction, Detail, ResourceKind, SessionId, UserId,
         session::{RevokeReason, Role},
@@ -57,7 +60,7 @@ pub async fn update_user(
         Some(true) => UserStatus::Suspended,
         Some(false) => UserStatus::Active,
     };
-    if !may_grant(actor, role) {
+    if !may_grant(&mut tx, actor, role).await? {
         return Err(ManageUserError::RoleTooHigh);
     }
     if (role, status) == (present.role, present.status) {
@@ -138,7 +141,7 @@ async fn lock_user(
     let present = users::get(conn, actor.tenant(), user)
         .await?
         .ok_or(ManageUserError::NotFound)?;
-    if may_grant(actor, present.role) {
+    if may_grant(conn, actor, present.role).await? {
         Ok(present)
     } else {
         Err(ManageUserError::RoleTooHigh)
@@ -146,10 +149,14 @@ async fn lock_user(
 }
 
 /// Reports whether the actor may grant, and so change, this role; a person with a shell may.
-pub(super) fn may_grant(actor: TenantActor<'_>, role: Role) -> bool {
+pub(super) async fn may_grant(
+    conn: &mut PgConnection,
+    actor: TenantActor<'_>,
+    role: Role,
+) -> Result<bool, sqlx::Error> {
     match actor {
-        TenantActor::User { session, .. } => session.role().is_some_and(|own| own.may_grant(role)),
-        TenantActor::Shell { .. } => true,
+        TenantActor::User { session, .. } => actor::may_grant(conn, session, role).await,
+        TenantActor::Shell { .. } => Ok(true),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
         session::{Origin, RevokeReason},
         tenant::UserStatus,
     },
-    store::{audit, password_resets, sessions, users},
+    store::{audit, invites, password_resets, sessions, users},
 };
 use chrono::{DateTime, Utc};
 use queue::signals::notifier::Notifier;
@@ -62,7 +62,9 @@ pub async fn create_reset(
         .await?
         .filter(|present| present.status == UserStatus::Active)
         .ok_or(ManageUserError::NotFound)?;
-    if !may_grant(actor, present.role) {
+    // Who takes the actor's right ends what they made, or is seen here.
+    invites::lock_tenant(&mut tx, tenant).await?;
+    if !may_grant(&mut tx, actor, present.role).await? {
         return Err(ManageUserError::RoleTooHigh);
     }
     let expires_at =

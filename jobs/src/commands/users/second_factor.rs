@@ -144,7 +144,7 @@ pub async fn reset(
     let present = users::get(&mut tx, tenant, user)
         .await?
         .ok_or(ManageUserError::NotFound)?;
-    if !may_grant(actor, present.role) {
+    if !may_grant(&mut tx, actor, present.role).await? {
         return Err(ManageUserError::RoleTooHigh);
     }
     if !second_factors::delete(&mut tx, tenant, user).await? {

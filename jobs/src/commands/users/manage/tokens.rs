@@ -29,7 +29,7 @@ pub(super) async fn revoke_tokens(
         .copied()
         .filter(|&role| !left.is_some_and(|left| left.may_grant(role)))
         .collect();
-    // An invite that is being made is seen once its transaction has ended.
+    // An invite or reset that is being made is seen once its transaction has ended.
     invites::lock_tenant(conn, tenant).await?;
     let invites = invites::revoke_by(conn, tenant, user, &lost).await?;
     let resets = password_resets::delete_by(conn, tenant, user, &lost).await?;
