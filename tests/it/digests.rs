@@ -4,18 +4,20 @@ use crate::{
     actions::{approved::approval_in, ask, sending::TestApp},
     approvals::{
         decide,
-        seed::{propose, propose_about},
+        seed::{propose, propose_about, propose_action},
     },
+    blocks::block,
     drafts::generated::{done, message},
     follow_ups::put_preferences,
     rules::put,
     support::{Client, client::send, eventually, wait::SOON},
+    users::user_of,
 };
 use base::JobId;
 use futures::future::join_all;
 use jobs::{
     commands::{digests::build_digests, tenants::forget::forget_old_emails},
-    domain::{MessageId, action::ActionType},
+    domain::{MessageId, action::ActionType, session::Role},
     store::digests,
 };
 use reqwest::Method;
@@ -352,4 +354,26 @@ async fn worker_builds_the_digest_when_its_time_has_come() {
             .ok_or_else(|| format!("{found:?}"))
     })
     .await;
+}
+
+#[tokio::test]
+async fn digest_names_no_decision_about_the_block_of_a_colleague() {
+    let app = app_with_digest(false).await;
+    let colleague = app.client.colleague(&app.db, Role::Member).await;
+    let colleague = colleague.at(app.api.addr);
+    let params = json!({"title": "Therapy", "start": "2035-06-04T09:00", "minutes": "60"});
+    let kind = ActionType::CreateEvent;
+    let approval = propose_action(&app.db, app.client.tenant, kind, &params).await;
+    let block = block(&colleague, "Therapy", "09:00", "10:00").await;
+    app.db
+        .execute(&format!(
+            "update blocks set approval_id = '{approval}' where id = '{block}'"
+        ))
+        .await;
+    assert_eq!(time_has_come(&app).await, 1);
+    assert_eq!(items(&app.client).await, Vec::<Value>::new());
+    let theirs = user_of(&app.db, &colleague).await;
+    let mut conn = app.db.pool().acquire().await.unwrap();
+    let listed = digests::decisions(&mut conn, app.client.tenant, theirs, 5).await;
+    assert_eq!(listed.unwrap().count, 1);
 }

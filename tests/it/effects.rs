@@ -3,7 +3,15 @@
 pub(crate) mod bounces;
 mod sending;
 
-use crate::support::{Client, TestDb, system::TestApi};
+use crate::{
+    approvals::seed::propose_action,
+    blocks::block,
+    support::{
+        Client, TestDb,
+        client::{TestResponse, send},
+        system::TestApi,
+    },
+};
 use base::{JobId, TenantId, WorkerId};
 use futures::future::join_all;
 use jobs::{
@@ -13,6 +21,7 @@ use jobs::{
         action::{ActionType, canonical_sha256},
         effect::{EffectEnd, EffectStatus, Identity, NewEffect, effect_key},
         llm::urgency::Urgency,
+        session::Role,
     },
     kinds::triage::{Args, Mode, Triage},
     store::effects,
@@ -22,6 +31,7 @@ use queue::{
     claim::{self, Claim},
     enqueue::enqueue,
 };
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -311,4 +321,43 @@ async fn effects_of_dead_attempts_are_found_and_those_of_living_ones_left_alone(
         never_begun,
         "nobody had tried it"
     );
+}
+
+async fn resolve(client: &Client, id: EffectId) -> TestResponse {
+    let path = format!("/v1/effects/{id}/resolve");
+    send(
+        client
+            .request(Method::POST, &path)
+            .json(&json!({"done": true})),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn event_of_a_block_is_resolved_by_its_user_alone() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let owner = api.sign_in(&db).await;
+    let colleague = owner.colleague(&db, Role::Member).await.at(api.addr);
+    let params = json!({"title": "Therapy", "start": "2035-06-04T09:00", "minutes": "60"});
+    let approval = propose_action(&db, owner.tenant, ActionType::CreateEvent, &params).await;
+    let block = block(&owner, "Therapy", "09:00", "10:00").await;
+    db.execute(&format!(
+        "update blocks set approval_id = '{approval}' where id = '{block}'"
+    ))
+    .await;
+    let job = running(&db, owner.tenant).await;
+    let event = NewEffect {
+        approval: Some(approval.parse().unwrap()),
+        ..task(owner.tenant, "Therapy")
+    };
+    let id = intended(&db, &job, &event).await;
+    begin(db.pool(), &job, id).await.unwrap();
+    let unknown = EffectEnd::Unknown { code: "reply_lost" };
+    end(db.pool(), &job, id, &unknown).await.unwrap();
+    let path = format!("/v1/effects/{id}");
+    assert_eq!(colleague.get(&path).await.status, 404);
+    assert_eq!(resolve(&colleague, id).await.status, 404);
+    assert_eq!(seen(&owner, id).await["status"], "unknown");
+    assert_eq!(resolve(&owner, id).await.status, 200);
 }

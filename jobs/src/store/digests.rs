@@ -233,7 +233,9 @@ pub async fn decisions(
         with open as (
             select a.id, a.title from approvals a
             where a.tenant_id = $1 and a.status = 'proposed' and a.expires_at > now()
-                and (a.owner_id is null or a.owner_id = $2))
+                and (a.owner_id is null or a.owner_id = $2)
+                and not exists (
+                    select from blocks b where b.tenant_id = $1 and b.approval_id = a.id and b.user_id <> $2))
         select count(*) as "count!",
             coalesce((select array_agg(first.title order by first.id) from (
                 select id, title from open order by id limit $3) first), '{}') as "titles!"

@@ -17,7 +17,7 @@ use crate::{
         effect::{EffectRefused, EffectStatus, EffectStep},
     },
     store::{
-        approvals, audit,
+        approvals, audit, blocks,
         effects::{self, StoredEffect},
     },
 };
@@ -118,6 +118,9 @@ pub async fn resolve(
         .await?
         .ok_or(ResolveError::NotFound)?;
     if let Some(approval) = seen.approval {
+        if blocks::books_for_another(&mut tx, session.tenant, approval, session.person()).await? {
+            return Err(ResolveError::NotFound);
+        }
         let owner = approvals::owner_of(&mut tx, session.tenant, approval).await?;
         match rights_of(&mut tx, session, owner).await? {
             Rights::Decide => {}
