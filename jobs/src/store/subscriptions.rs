@@ -198,6 +198,7 @@ pub async fn lock_due(
             s.delivery_job_id as "delivery_job: JobId", s.delivered, s.last_delivered_at, s.created_at
         from subscriptions s
         join connections c on c.tenant_id = s.tenant_id and c.id = s.connection_id
+        join users u on u.tenant_id = c.tenant_id and u.id = c.user_id and u.status = 'active'
         join tenants t on t.id = s.tenant_id
         cross join lateral (
             (select from audit_entries e

@@ -3,6 +3,7 @@
 use super::{TestApp, answering, header, hooked, received, signature};
 use crate::{
     actions::sending::KEYS,
+    connections::connect,
     lanes::until_count,
     support::{
         Client,
@@ -11,7 +12,9 @@ use crate::{
         system::{Worker, metric},
         wait::SOON,
     },
+    users::{change, user_of},
 };
+use jobs::domain::session::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, time::Duration};
@@ -310,4 +313,38 @@ async fn subscription_is_set_by_its_owner_alone_and_what_is_asked_for_is_checked
         .one("select string_agg(action, ' ' order by id) from audit_entries where action ~ '^subscription'")
         .await;
     assert_eq!(audited, "subscription.set subscription.deleted");
+}
+
+#[tokio::test]
+async fn webhook_of_a_suspended_user_is_called_when_they_are_back_and_not_before() {
+    let app = TestApp::open().await;
+    let (own, theirs) = (
+        answering(ResponseTemplate::new(204)).await,
+        answering(ResponseTemplate::new(204)).await,
+    );
+    let (connection, _) = hooked(&app, &own.uri()).await;
+    subscribe(&app.client, &connection, &json!({})).await;
+    let colleague = app.client.colleague(&app.db, Role::Member).await;
+    let colleague = colleague.at(app.api.addr);
+    let account = json!({"provider": "webhook", "url": theirs.uri()});
+    let connected = connect(&colleague, &account).await;
+    let connection = connected.body["id"].as_str().unwrap();
+    subscribe(&colleague, connection, &json!({})).await;
+    let user = user_of(&app.db, &colleague).await;
+    let suspended = change(&app.client, user, &json!({"suspended": true})).await;
+    assert_eq!(suspended.status, 200, "{}", suspended.text);
+
+    let _worker = app.worker().await;
+    let jobs = triaged(&app, 0..1).await;
+    // Deliveries to both would have begun together.
+    delivered(&own, &jobs).await;
+    let begun: i64 = app
+        .db
+        .one("select count(distinct delivery_job_id) from subscriptions")
+        .await;
+    assert_eq!(begun, 1);
+    assert_eq!(received(&theirs).await.len(), 0);
+    let back = change(&app.client, user, &json!({"suspended": false})).await;
+    assert_eq!(back.status, 200, "{}", back.text);
+    delivered(&theirs, &jobs).await;
 }
