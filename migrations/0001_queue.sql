@@ -215,7 +215,7 @@ create table maintenance_duties (
 -- table was empty must not read all of it when it is full. `jit`, because a scan that is off counts as expensive before
 -- Postgres 18 and would be compiled.
 
--- Hands the picked rows to a worker. They are locked, so they are found again where they lie, and by nothing else: while
+-- Hands the picked rows to a worker, and returns their places and what the worker needs. They are locked, so they are found again where they lie, and by nothing else: while
 -- the table is empty, a scan of an index looks cheaper.
 -- The start is `clock_timestamp()` and not `now()`, which is the arrival of the statement's first message: over a slow
 -- connection that can precede the commit that made the job available, and two of its attempts would seem to overlap.
@@ -223,11 +223,16 @@ create table maintenance_duties (
 -- A claim does not wait for the disk. Whatever an attempt does to the world follows a commit of its own that does wait (the
 -- intent of an effect, the record of a request to a model), and what was committed before it is on the disk then too. So
 -- a claim that a crash of Postgres takes back had done nothing yet, and what its worker still writes is fenced.
-create function start_jobs(picked tid[], worker uuid, lease interval) returns setof jobs
+create function start_picked(picked tid[], worker uuid, lease interval) returns table (
+    place tid, id uuid, tenant_id uuid, kind text, queue text, priority smallint, args jsonb, attempt int, errors int,
+    crashes int, max_attempts int, run_at timestamptz, created_at timestamptz, started_at timestamptz, request_id text,
+    traceparent text, parent_id uuid, children int
+)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_indexscan = off set enable_bitmapscan = off
 set jit = off
 as $$
+#variable_conflict use_column
 begin
     perform set_config('synchronous_commit', 'off', true);
     return query
@@ -235,19 +240,20 @@ begin
         set state = 'running', attempt = attempt + 1, worker_id = worker, lease_until = now() + lease,
             started_at = clock_timestamp()
         where ctid = any(picked) and state = 'available'
-        returning jobs.*;
+        returning ctid, id, tenant_id, kind, queue, priority, args, attempt, errors, crashes, max_attempts, run_at,
+            created_at, started_at, request_id, traceparent, parent_id, children;
 end $$;
 
--- Claims from the start of the index: by priority, then tenant after tenant beginning after the one that was served last,
+-- Picks and locks jobs from the start of the index: by priority, then tenant after tenant beginning after the one that was served last,
 -- and of each tenant the longest due first.
 --
 -- It looks at 64 tenants behind the one that was served last, and at the first 64. If their jobs may not run (a limit of
 -- the tenant is reached, it is paused, no worker knows the kind), it goes on behind them: otherwise it would find
 -- nothing, and so would every later claim, whatever the other tenants have waiting.
-create function claim_jobs(
-    of_queue text, of_kinds text[], up_to bigint, worker uuid, lease interval, priorities smallint[], served_last uuid,
+create function pick_jobs(
+    of_queue text, of_kinds text[], up_to bigint, priorities smallint[], served_last uuid,
     known_tenants uuid[], capacities int[], other_capacity int
-) returns setof jobs
+) returns tid[]
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$
@@ -335,19 +341,19 @@ begin
         exit when window_end is null;
         after_tenant := window_end;
     end loop;
-    return query select * from start_jobs(picked, worker, lease);
+    return picked;
 end $$;
 
--- Claims the jobs that lie behind the given positions in the index, in the order given, with a share of the limit for each.
-create function claim_jobs_after(
-    of_queue text, of_kinds text[], up_to bigint, worker uuid, lease interval, priorities smallint[], tenants uuid[],
-    run_ats timestamptz[], ids uuid[], shares bigint[]
-) returns setof jobs
+-- Picks and locks the jobs that lie behind the given positions in the index, in the order given, with a share of the limit for each.
+create function pick_jobs_after(
+    of_queue text, of_kinds text[], up_to bigint, priorities smallint[], tenants uuid[], run_ats timestamptz[], ids uuid[],
+    shares bigint[]
+) returns tid[]
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off
 as $$
 begin
-    return query select * from start_jobs(array(
+    return array(
         select job.ctid
         from unnest(priorities, tenants, run_ats, ids, shares) as known (priority, tenant_id, run_at, id, share)
         cross join lateral (
@@ -360,7 +366,7 @@ begin
         ) job
         where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
         limit up_to
-    ), worker, lease);
+    );
 end $$;
 
 -- Sent as a plain statement, a batch of successes was planned anew each time, and it took a transaction of four round
@@ -415,4 +421,67 @@ begin
             ) job
         ),
         tenants, ids, attempts, workers, outputs);
+end $$;
+
+-- The look-ups and the hash of the two functions above are most of what a settle costs. A claim returned the place of each row,
+-- and most rows still lie there.
+
+-- Settles attempts that succeeded, each where its job lies, and returns their positions, from 1. The loop over the attempts has
+-- one way to a job, its place, whatever the statistics say.
+create function finish_placed(
+    places tid[], tenants uuid[], ids uuid[], attempts int[], workers uuid[], outputs jsonb[]
+) returns int[]
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_indexscan = off set enable_bitmapscan = off
+set enable_hashjoin = off set enable_mergejoin = off set enable_material = off set jit = off
+as $$
+declare
+    settled int[];
+begin
+    with ended as (
+        delete from jobs
+        using generate_series(1, cardinality(ids)) as nth
+        where jobs.ctid = places[nth] and jobs.state = 'running' and jobs.tenant_id = tenants[nth] and jobs.id = ids[nth]
+          and jobs.attempt = attempts[nth] and jobs.worker_id = workers[nth]
+        returning id, tenant_id, kind, queue, priority, attempt, max_attempts, args, worker_id, run_at, started_at, created_at,
+            request_id, traceparent, dedupe_key, parent_id, children, client_request_id, errors, crashes, nth
+    ), finished as (
+        insert into finished_jobs (
+            id, tenant_id, kind, queue, priority, attempt, max_attempts, args, worker_id, run_at, started_at, created_at,
+            request_id, traceparent, dedupe_key, parent_id, children, client_request_id, state, errors, crashes, output)
+        select id, tenant_id, kind, queue, priority, attempt, max_attempts, args, worker_id, run_at, started_at, created_at,
+            request_id, traceparent, dedupe_key, parent_id, children, client_request_id, 'succeeded', errors, crashes,
+            outputs[nth]
+        from ended
+    )
+    select array_agg(nth) into settled from ended;
+    return settled;
+end $$;
+
+-- Settles attempts as finish_placed does, looks up the jobs that have moved since their claim, because their lease was renewed,
+-- and returns the positions of the attempts that were not settled.
+create function settle_placed(
+    places tid[], tenants uuid[], ids uuid[], attempts int[], workers uuid[], outputs jsonb[]
+) returns int[]
+language plpgsql
+set plan_cache_mode = force_generic_plan set jit = off
+as $$
+declare
+    settled int[] := finish_placed(places, tenants, ids, attempts, workers, outputs);
+    moved int[];
+begin
+    if cardinality(settled) = cardinality(ids) then
+        return '{}';
+    end if;
+    moved := array(
+        select * from generate_series(1, cardinality(ids)) except all select * from unnest(settled) order by 1);
+    settled := array(
+        select nth
+        from settle_succeeded(
+            array(select tenants[nth] from unnest(moved) as nth), array(select ids[nth] from unnest(moved) as nth),
+            array(select attempts[nth] from unnest(moved) as nth), array(select workers[nth] from unnest(moved) as nth),
+            array(select outputs[nth] from unnest(moved) as nth)
+        ) as late
+        join unnest(moved) as nth on ids[nth] = late.id);
+    return array(select * from unnest(moved) except all select * from unnest(settled) order by 1);
 end $$;

@@ -123,6 +123,37 @@ select * from audit_entries
 union all
 select entry.* from audit_batches batch cross join lateral audit_entries_of(batch) entry;
 
+-- Settles attempts as settle_placed does, and writes their entries in the same statement: a row of audit_batches for each range
+-- of attempts from `firsts` to `lasts`, whose jobs are one tenant's and one worker's. A function, because it keeps its plan.
+create function settle_audited(
+    places tid[], tenants uuid[], ids uuid[], attempts int[], workers uuid[], outputs jsonb[], firsts int[], lasts int[],
+    request_ids text[], request_hashes int[], trace_ids text[]
+) returns int[]
+language plpgsql
+set plan_cache_mode = force_generic_plan set jit = off
+as $$
+#variable_conflict use_variable
+declare
+    unsettled constant int[] := settle_placed(places, tenants, ids, attempts, workers, outputs);
+begin
+    insert into audit_batches (
+        tenant_id, worker_id, entries, job_ids, attempts, request_ids, request_hashes, trace_ids)
+    select tenants[batch.first], workers[batch.first], entry.entries, entry.job_ids, entry.job_attempts,
+        case when entry.requests > 0 then entry.requested end, case when entry.requests > 0 then entry.hashes end,
+        case when entry.traces > 0 then entry.traced end
+    from unnest(firsts, lasts) as batch (first, last)
+    cross join lateral (
+        select count(*) as entries, array_agg(ids[nth]) as job_ids, array_agg(attempts[nth]) as job_attempts,
+            count(request_ids[nth]) as requests, array_agg(request_ids[nth]) as requested,
+            array_agg(request_hashes[nth]) as hashes,
+            count(trace_ids[nth]) as traces, array_agg(trace_ids[nth]) as traced
+        from generate_series(batch.first, batch.last) as nth
+        where nth <> all (unsettled)
+    ) entry
+    where entry.entries > 0;
+    return unsettled;
+end $$;
+
 -- Seals over the audit log: each covers the entries of a tenant between its predecessor's last and its own last.
 create table audit_seals (
     tenant_id uuid not null,

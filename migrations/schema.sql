@@ -270,6 +270,41 @@ begin
     return cardinality(emails);
 end $function$;
 
+create or replace function finish_placed(places tid[], tenants uuid[], ids uuid[], attempts integer[], workers uuid[], outputs jsonb[])
+ returns integer[]
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set enable_indexscan to 'off'
+ set enable_bitmapscan to 'off'
+ set enable_hashjoin to 'off'
+ set enable_mergejoin to 'off'
+ set enable_material to 'off'
+ set jit to 'off'
+as $function$
+declare
+    settled int[];
+begin
+    with ended as (
+        delete from jobs
+        using generate_series(1, cardinality(ids)) as nth
+        where jobs.ctid = places[nth] and jobs.state = 'running' and jobs.tenant_id = tenants[nth] and jobs.id = ids[nth]
+          and jobs.attempt = attempts[nth] and jobs.worker_id = workers[nth]
+        returning id, tenant_id, kind, queue, priority, attempt, max_attempts, args, worker_id, run_at, started_at, created_at,
+            request_id, traceparent, dedupe_key, parent_id, children, client_request_id, errors, crashes, nth
+    ), finished as (
+        insert into finished_jobs (
+            id, tenant_id, kind, queue, priority, attempt, max_attempts, args, worker_id, run_at, started_at, created_at,
+            request_id, traceparent, dedupe_key, parent_id, children, client_request_id, state, errors, crashes, output)
+        select id, tenant_id, kind, queue, priority, attempt, max_attempts, args, worker_id, run_at, started_at, created_at,
+            request_id, traceparent, dedupe_key, parent_id, children, client_request_id, 'succeeded', errors, crashes,
+            outputs[nth]
+        from ended
+    )
+    select array_agg(nth) into settled from ended;
+    return settled;
+end $function$;
+
 create or replace function finish_succeeded(places tid[], tenants uuid[], ids uuid[], attempts integer[], workers uuid[], outputs jsonb[])
  returns table(tenant_id uuid, id uuid, attempt integer)
  language plpgsql
@@ -615,6 +650,124 @@ as $function$
     select id from users where tenant_id = of_tenant and status <> 'active' and reader is not null
 $function$;
 
+create or replace function pick_jobs(of_queue text, of_kinds text[], up_to bigint, priorities smallint[], served_last uuid, known_tenants uuid[], capacities integer[], other_capacity integer)
+ returns tid[]
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set jit to 'off'
+as $function$
+declare
+    after_tenant uuid := served_last;
+    window_end uuid := '00000000-0000-0000-0000-000000000000';
+    picked tid[];
+    is_first boolean := true;
+begin
+    loop
+        -- The index steps from one tenant to the next with one look-up each, at most 64 of them. The laterals are evaluated
+        -- in order and no further than the limit, so only claimed rows get locked.
+        picked := array(
+            select job.ctid
+            from unnest(priorities) as p (priority)
+            cross join lateral (
+                with recursive later as (
+                    (select tenant_id, 1 as place from jobs
+                     where queue = of_queue and priority = p.priority and state = 'available' and tenant_id > after_tenant
+                     order by tenant_id limit 1)
+                    union all
+                    select next.tenant_id, place + 1 from later cross join lateral (
+                        select tenant_id from jobs
+                        where queue = of_queue and priority = p.priority and state = 'available'
+                          and tenant_id > later.tenant_id
+                        order by tenant_id limit 1
+                    ) next
+                    where place < 64
+                ), earlier as (
+                    (select tenant_id, 101 as place from jobs
+                     where queue = of_queue and priority = p.priority and state = 'available' and tenant_id <= after_tenant
+                       and is_first
+                     order by tenant_id limit 1)
+                    union all
+                    select next.tenant_id, place + 1 from earlier cross join lateral (
+                        select tenant_id from jobs
+                        where queue = of_queue and priority = p.priority and state = 'available'
+                          and tenant_id > earlier.tenant_id and tenant_id <= after_tenant
+                        order by tenant_id limit 1
+                    ) next
+                    where place < 164
+                )
+                select tenant_id, place, count(*) over () as tenants
+                from (select * from later union all select * from earlier) both_ways
+                order by place
+            ) tenant
+            cross join lateral (
+                select ctid from jobs
+                where queue = of_queue and priority = p.priority and state = 'available'
+                  and tenant_id = tenant.tenant_id and kind = any(of_kinds)
+                order by run_at, id
+                limit least(
+                    (up_to + tenant.tenants - 1) / tenant.tenants,
+                    coalesce((select capacity from unnest(known_tenants, capacities) as known (tenant_id, capacity)
+                              where known.tenant_id = tenant.tenant_id), other_capacity))
+                for update skip locked
+            ) job
+            where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
+            limit up_to
+        );
+        exit when cardinality(picked) > 0
+            or exists (select from queue_pauses where queue_pauses.queue = of_queue);
+        -- Nothing to take from these tenants. Behind the first 64 of a priority there may be others.
+        is_first := false;
+        window_end := (
+            select last.tenant_id
+            from unnest(priorities) as p (priority)
+            cross join lateral (
+                with recursive walk as (
+                    (select tenant_id, 1 as place from jobs
+                     where queue = of_queue and priority = p.priority and state = 'available' and tenant_id > window_end
+                     order by tenant_id limit 1)
+                    union all
+                    select next.tenant_id, place + 1 from walk cross join lateral (
+                        select tenant_id from jobs
+                        where queue = of_queue and priority = p.priority and state = 'available'
+                          and tenant_id > walk.tenant_id
+                        order by tenant_id limit 1
+                    ) next
+                    where place < 64
+                )
+                select tenant_id from walk where place = 64
+            ) last
+            order by last.tenant_id limit 1);
+        exit when window_end is null;
+        after_tenant := window_end;
+    end loop;
+    return picked;
+end $function$;
+
+create or replace function pick_jobs_after(of_queue text, of_kinds text[], up_to bigint, priorities smallint[], tenants uuid[], run_ats timestamptz[], ids uuid[], shares bigint[])
+ returns tid[]
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set jit to 'off'
+as $function$
+begin
+    return array(
+        select job.ctid
+        from unnest(priorities, tenants, run_ats, ids, shares) as known (priority, tenant_id, run_at, id, share)
+        cross join lateral (
+            select ctid from jobs
+            where queue = of_queue and priority = known.priority and state = 'available'
+              and tenant_id = known.tenant_id and (run_at, id) > (known.run_at, known.id) and kind = any(of_kinds)
+            order by run_at, id
+            limit known.share
+            for update skip locked
+        ) job
+        where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
+        limit up_to
+    );
+end $function$;
+
 create or replace function refuse_change()
  returns trigger
  language plpgsql
@@ -664,6 +817,60 @@ begin
     return new;
 end $function$;
 
+create or replace function settle_audited(places tid[], tenants uuid[], ids uuid[], attempts integer[], workers uuid[], outputs jsonb[], firsts integer[], lasts integer[], request_ids text[], request_hashes integer[], trace_ids text[])
+ returns integer[]
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set jit to 'off'
+as $function$
+#variable_conflict use_variable
+declare
+    unsettled constant int[] := settle_placed(places, tenants, ids, attempts, workers, outputs);
+begin
+    insert into audit_batches (
+        tenant_id, worker_id, entries, job_ids, attempts, request_ids, request_hashes, trace_ids)
+    select tenants[batch.first], workers[batch.first], entry.entries, entry.job_ids, entry.job_attempts,
+        case when entry.requests > 0 then entry.requested end, case when entry.requests > 0 then entry.hashes end,
+        case when entry.traces > 0 then entry.traced end
+    from unnest(firsts, lasts) as batch (first, last)
+    cross join lateral (
+        select count(*) as entries, array_agg(ids[nth]) as job_ids, array_agg(attempts[nth]) as job_attempts,
+            count(request_ids[nth]) as requests, array_agg(request_ids[nth]) as requested,
+            array_agg(request_hashes[nth]) as hashes,
+            count(trace_ids[nth]) as traces, array_agg(trace_ids[nth]) as traced
+        from generate_series(batch.first, batch.last) as nth
+        where nth <> all (unsettled)
+    ) entry
+    where entry.entries > 0;
+    return unsettled;
+end $function$;
+
+create or replace function settle_placed(places tid[], tenants uuid[], ids uuid[], attempts integer[], workers uuid[], outputs jsonb[])
+ returns integer[]
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set jit to 'off'
+as $function$
+declare
+    settled int[] := finish_placed(places, tenants, ids, attempts, workers, outputs);
+    moved int[];
+begin
+    if cardinality(settled) = cardinality(ids) then
+        return '{}';
+    end if;
+    moved := array(
+        select * from generate_series(1, cardinality(ids)) except all select * from unnest(settled) order by 1);
+    settled := array(
+        select nth
+        from settle_succeeded(
+            array(select tenants[nth] from unnest(moved) as nth), array(select ids[nth] from unnest(moved) as nth),
+            array(select attempts[nth] from unnest(moved) as nth), array(select workers[nth] from unnest(moved) as nth),
+            array(select outputs[nth] from unnest(moved) as nth)
+        ) as late
+        join unnest(moved) as nth on ids[nth] = late.id);
+    return array(select * from unnest(moved) except all select * from unnest(settled) order by 1);
+end $function$;
+
 create or replace function settle_succeeded(tenants uuid[], ids uuid[], attempts integer[], workers uuid[], outputs jsonb[])
  returns table(tenant_id uuid, id uuid, attempt integer)
  language plpgsql
@@ -701,6 +908,28 @@ begin
             started_at = clock_timestamp()
         where ctid = any(picked) and state = 'available'
         returning jobs.*;
+end $function$;
+
+create or replace function start_picked(picked tid[], worker uuid, lease interval)
+ returns table(place tid, id uuid, tenant_id uuid, kind text, queue text, priority smallint, args jsonb, attempt integer, errors integer, crashes integer, max_attempts integer, run_at timestamptz, created_at timestamptz, started_at timestamptz, request_id text, traceparent text, parent_id uuid, children integer)
+ language plpgsql
+ set plan_cache_mode to 'force_generic_plan'
+ set enable_seqscan to 'off'
+ set enable_indexscan to 'off'
+ set enable_bitmapscan to 'off'
+ set jit to 'off'
+as $function$
+#variable_conflict use_column
+begin
+    -- A claim does not wait for the disk: see start_jobs.
+    perform set_config('synchronous_commit', 'off', true);
+    return query
+        update jobs
+        set state = 'running', attempt = attempt + 1, worker_id = worker, lease_until = now() + lease,
+            started_at = clock_timestamp()
+        where ctid = any(picked) and state = 'available'
+        returning ctid, id, tenant_id, kind, queue, priority, args, attempt, errors, crashes, max_attempts, run_at,
+            created_at, started_at, request_id, traceparent, parent_id, children;
 end $function$;
 
 -- 0001_queue

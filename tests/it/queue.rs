@@ -295,7 +295,8 @@ async fn ghost_of_a_rescued_attempt_writes_nothing() {
     let db = TestDb::new().await;
     let job = new_job(TenantId::new());
     put(&db, &job).await.unwrap();
-    let ghost = take(&db, 1).await[0].lease;
+    let ghost_job = take(&db, 1).await.remove(0);
+    let ghost = ghost_job.lease;
     db.execute("update jobs set lease_until = now() - interval '1 second'")
         .await;
     let rescued = rescue_recorded(db.pool(), &AuditRecorder::shared(), None, 10)
@@ -320,12 +321,19 @@ async fn ghost_of_a_rescued_attempt_writes_nothing() {
         }
     };
     refused().await;
-    let owner = take(&db, 1).await[0].lease;
+    let owner_job = take(&db, 1).await.remove(0);
+    let owner = owner_job.lease;
     refused().await;
     let output = json!("of the ghost");
-    let together = [(ghost, &output)];
-    let written = settle_succeeded(db.pool(), &together).await.unwrap();
-    assert_eq!(written, HashSet::new());
+    // Where the ghost left the row, and where its successor did.
+    for place in [ghost_job.place, owner_job.place] {
+        let late = Job {
+            place,
+            ..ghost_job.clone()
+        };
+        let unsettled = settle_succeeded(db.pool(), &[(&late, &output)]).await;
+        assert_eq!(unsettled.unwrap(), HashSet::from([ghost.job]));
+    }
     db.execute("update jobs set lease_until = 'tomorrow'").await;
     let kept = lease::renew(db.pool(), &[ghost], LEASE).await.unwrap();
     assert_eq!(kept, HashSet::new());

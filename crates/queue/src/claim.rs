@@ -103,7 +103,7 @@ pub async fn claim<'c>(
     claim: &Claim<'_>,
 ) -> Result<ClaimBatch, sqlx::Error> {
     let rows = claimed_rows!(
-        "claim_jobs($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "start_picked(pick_jobs($1, $2, $3, $6, $7, $8, $9, $10), $4, $5)",
         claim.queue,
         claim.kinds,
         i64::from(claim.limit),

@@ -1,5 +1,6 @@
 //! [`Job`]: a claimed job, and the states of a job.
 
+use crate::place::Place;
 use base::{JobId, TenantId, WorkerId, str_enum};
 use chrono::{DateTime, Utc};
 
@@ -44,6 +45,8 @@ pub struct Lease {
 #[derive(Clone, Debug)]
 pub struct Job {
     pub lease: Lease,
+    /// Where the claim left the job's row.
+    pub place: Place,
     pub kind: String,
     pub queue: String,
     /// 1 is the most urgent, 4 the least.

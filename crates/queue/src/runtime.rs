@@ -1,5 +1,6 @@
 //! The worker side: claims jobs, runs their handlers, settles their outcomes. [`backend`] alone names apalis.
 
+mod attempt;
 pub mod backend;
 pub mod config;
 pub mod database_state;

@@ -23,8 +23,8 @@ const AUDIT_BATCH_COLUMNS: &str =
     "tenant_id, worker_id, entries, job_ids, attempts, request_ids, request_hashes, trace_ids";
 
 /// Functions that the statements call. PUBLIC may execute them by default, but a database may be stricter.
-const FUNCTIONS: &str = "claim_jobs, claim_jobs_after, start_jobs, settle_succeeded, finish_succeeded, audit_entries_of, \
-    forget_old_emails, forget_old_writings, owners_decided_by";
+const FUNCTIONS: &str = "pick_jobs, pick_jobs_after, start_picked, settle_succeeded, finish_succeeded, settle_placed, \
+    finish_placed, settle_audited, audit_entries_of, forget_old_emails, forget_old_writings, owners_decided_by";
 
 /// Tables of the migrations, which the service only reads.
 const READ_ONLY: &str = "_sqlx_migrations, schema_compatibility";

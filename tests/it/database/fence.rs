@@ -3,18 +3,18 @@
 use crate::support::TestDb;
 use base::{JobId, TenantId, WorkerId};
 use queue::{
-    Failure, Lease, NewJob, Outcome, SettleError,
+    Failure, Job, NewJob, Outcome, SettleError,
     claim::{Capacity, Claim, FairnessTurn, claim},
     enqueue::enqueue,
     lease::{lock_if_held, renew},
     settle, settle_succeeded,
 };
 use serde_json::json;
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 const LEASE: Duration = Duration::from_secs(30);
 
-async fn take(db: &TestDb) -> Lease {
+async fn take(db: &TestDb) -> Job {
     let turn = FairnessTurn::default();
     let request = Claim {
         worker: WorkerId::new(),
@@ -26,7 +26,7 @@ async fn take(db: &TestDb) -> Lease {
         priorities: &turn.priorities(),
         capacity: &Capacity::UNLIMITED,
     };
-    claim(db.pool(), &request).await.unwrap().jobs[0].lease
+    claim(db.pool(), &request).await.unwrap().jobs.remove(0)
 }
 
 #[tokio::test]
@@ -34,11 +34,13 @@ async fn holder_of_a_claim_that_was_lost_writes_nothing_under_the_number_of_the_
     let db = TestDb::new().await;
     let mut conn = db.pool().acquire().await.unwrap();
     enqueue(&mut conn, &job()).await.unwrap();
-    let lost = take(&db).await;
+    let lost_job = take(&db).await;
+    let lost = lost_job.lease;
     // What the standby has instead of the claim.
     db.execute("update jobs set state = 'available', attempt = 0, worker_id = null, lease_until = null, started_at = null")
         .await;
-    let held = take(&db).await;
+    let held_job = take(&db).await;
+    let held = held_job.lease;
     assert_eq!((lost.job, lost.attempt), (held.job, held.attempt));
 
     let kept = renew(db.pool(), &[lost, held], LEASE).await.unwrap();
@@ -61,14 +63,17 @@ async fn holder_of_a_claim_that_was_lost_writes_nothing_under_the_number_of_the_
         );
     }
     let output = json!(1);
-    let settled = settle_succeeded(db.pool(), &[(lost, &output)])
-        .await
-        .unwrap();
-    assert!(settled.is_empty());
-    let settled = settle_succeeded(db.pool(), &[(held, &output)])
-        .await
-        .unwrap();
-    assert_eq!(settled.into_iter().collect::<Vec<_>>(), [held.job]);
+    // Where the older one left the row, and where it lies now.
+    for place in [lost_job.place, held_job.place] {
+        let late = Job {
+            place,
+            ..lost_job.clone()
+        };
+        let unsettled = settle_succeeded(db.pool(), &[(&late, &output)]).await;
+        assert_eq!(unsettled.unwrap(), HashSet::from([lost.job]));
+    }
+    let unsettled = settle_succeeded(db.pool(), &[(&held_job, &output)]).await;
+    assert!(unsettled.unwrap().is_empty());
 }
 
 fn job() -> NewJob {

@@ -40,10 +40,11 @@ async fn renewal_and_batch_of_settles_of_the_same_jobs_do_not_deadlock() {
     };
     waiting(1).await;
     let settles = {
-        let (pool, leases) = (db.pool().clone(), leases.clone());
+        let (pool, mut jobs) = (db.pool().clone(), jobs);
+        jobs.sort_by_key(|job| job.lease.job);
         tokio::spawn(async move {
             let output = json!(1);
-            let succeeded: Vec<_> = leases.iter().map(|lease| (*lease, &output)).collect();
+            let succeeded: Vec<_> = jobs.iter().map(|job| (job, &output)).collect();
             settle_succeeded(&pool, &succeeded).await
         })
     };

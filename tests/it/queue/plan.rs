@@ -1,6 +1,7 @@
 //! Claims keep one plan, and it reads along the index whatever the statistics said when it was made.
 
 use super::{resume::Claims, *};
+use queue::Place;
 use sqlx::{PgPool, Row, postgres::PgPoolOptions};
 
 /// Jobs of three tenants that wait while a claim is counted.
@@ -88,7 +89,8 @@ async fn functions_that_claim_and_settle_keep_their_plans() {
     let replanned: i64 = db
         .one(
             "select count(*) from pg_proc
-             where proname in ('claim_jobs', 'claim_jobs_after', 'start_jobs', 'settle_succeeded', 'finish_succeeded')
+             where proname in ('pick_jobs', 'pick_jobs_after', 'start_picked', 'settle_placed', 'finish_placed', 'settle_succeeded',
+                 'finish_succeeded', 'settle_audited')
                and not proconfig @> array['plan_cache_mode=force_generic_plan']",
         )
         .await;
@@ -105,28 +107,27 @@ async fn settle_planned_on_an_empty_table_looks_each_job_up_when_it_is_full() {
         let db = TestDb::new().await;
         let one = PgPoolOptions::new().max_connections(1);
         let pool = one.connect(&db.url()).await.unwrap();
+        put(&db, &new_job(TenantId::new())).await.unwrap();
+        let unknown = take(&db, 1).await.remove(0);
+        db.execute("delete from jobs").await;
         for sql in before {
             db.execute(sql).await;
         }
         let output = json!(1);
-        let unknown = Lease {
-            tenant: TenantId::new(),
-            job: JobId::new(),
-            attempt: 1,
-            worker: WorkerId::new(),
-        };
         for _ in 0..8 {
-            let settled = settle_succeeded(&pool, &[(unknown, &output)])
-                .await
-                .unwrap();
-            assert!(settled.is_empty());
+            let unsettled = settle_succeeded(&pool, &[(&unknown, &output)]).await;
+            assert_eq!(unsettled.unwrap().len(), 1);
         }
         db.execute(WAITING).await;
-        let jobs = Claims::new().next_of(&pool, 200).await;
-        let succeeded: Vec<_> = jobs.iter().map(|job| (job.lease, &output)).collect();
+        let mut jobs = Claims::new().next_of(&pool, 200).await;
+        // Half of them have moved since.
+        for job in jobs.iter_mut().step_by(2) {
+            job.place = Place::default();
+        }
+        let succeeded: Vec<_> = jobs.iter().map(|job| (job, &output)).collect();
         let (whole, fetched) = scans(&pool).await;
-        let settled = settle_succeeded(&pool, &succeeded).await.unwrap();
-        assert_eq!(settled.len(), jobs.len());
+        let unsettled = settle_succeeded(&pool, &succeeded).await.unwrap();
+        assert!(unsettled.is_empty());
         let (whole_after, fetched_after) = scans(&pool).await;
         assert_eq!(whole_after - whole, 0, "scans of the whole table");
         let rows = fetched_after - fetched;

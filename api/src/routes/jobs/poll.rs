@@ -171,7 +171,7 @@ pub(super) async fn next_wake(
 ) -> Wake {
     loop {
         match signals.recv().await {
-            Ok(Signal::JobFinished { job: finished }) if finished == job => return Wake::Poll,
+            Ok(Signal::JobsFinished { jobs }) if jobs.contains(&job) => return Wake::Poll,
             Ok(signal) if revoked(&signal) == Some(session.id) => {
                 return Wake::Revoked;
             }

@@ -18,6 +18,7 @@ use apalis_core::{
 };
 use std::{
     convert::Infallible,
+    future::{Ready, ready},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -54,11 +55,12 @@ pub async fn run(engine: Arc<Engine>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn run_task(claimed: ClaimedJob, engine: Data<Arc<Engine>>) -> Result<(), BoxDynError> {
-    // In a tracked task of its own: the process waits for it even when apalis stops polling.
+fn run_task(claimed: ClaimedJob, engine: Data<Arc<Engine>>) -> Ready<Result<(), BoxDynError>> {
+    // In a tracked task of its own, for which the process waits when apalis has stopped. To wake this one at its end would cost
+    // more than apalis does.
     let attempt = executor::run_attempt((*engine).clone(), claimed);
-    engine.tracker.spawn(attempt).await?;
-    Ok(())
+    engine.tracker.spawn(attempt);
+    ready(Ok(()))
 }
 
 /// A task kind without a codec: the engine yields claimed jobs, so apalis has nothing to decode.

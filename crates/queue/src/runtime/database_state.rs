@@ -116,10 +116,7 @@ impl DatabaseState {
         let refused = known.reason.filter(|_| known.unserved > 0);
         let mut claims = known.claims.values();
         let claim = claims.find(|(_, since)| *since <= Instant::now());
-        known
-            .poll
-            .or(refused)
-            .or(claim.map(|(reason, _)| *reason))
+        known.poll.or(refused).or(claim.map(|(reason, _)| *reason))
     }
 
     /// Counts the attempts whose outcome the database refuses.

@@ -6,7 +6,7 @@ use crate::runtime::{
     duty::Duty,
     handler::Registry,
     leases::{AttemptSignal, LeaseTable},
-    metrics::RuntimeMetrics,
+    metrics::{KindMetrics, RuntimeMetrics},
     recorder::Recorder,
     settle_batch::Batcher,
 };
@@ -63,6 +63,7 @@ pub struct Engine {
     /// Whether limits on running jobs are in force, as of the last poll.
     limited: AtomicBool,
     queues: HashMap<&'static str, QueueState>,
+    kinds: HashMap<&'static str, KindMetrics>,
 }
 
 /// The state of one queue in this worker.
@@ -80,7 +81,7 @@ pub struct ClaimedJob {
     /// Released when the attempt is settled, so that the next job can be claimed.
     pub slot: OwnedSemaphorePermit,
     /// Signals to the attempt while its lease is held.
-    pub signal: AttemptSignal,
+    pub signal: Arc<AttemptSignal>,
 }
 
 /// The arguments of [`Engine::new`].
@@ -136,6 +137,11 @@ impl Engine {
                 .with_label_values(&[queue])
                 .set(i64::from(config.slots));
         }
+        let kinds = registry
+            .kinds()
+            .into_iter()
+            .filter_map(|kind| Some((kind, metrics.of_kind(kind, registry.get(kind)?.queue))))
+            .collect();
         let database = DatabaseState::at_start(config.lease);
         let worker = WorkerId::new();
         let drained = CancellationToken::new();
@@ -170,6 +176,7 @@ impl Engine {
             clock_jumped: Notify::new(),
             limited: AtomicBool::new(false),
             queues,
+            kinds,
         })
     }
 
@@ -203,6 +210,11 @@ impl Engine {
             );
         }
         shown.set(i64::from(rescans));
+    }
+
+    /// The metrics of a kind that has a handler.
+    pub(super) fn metrics_of(&self, kind: &str) -> &KindMetrics {
+        self.kinds.get(kind).expect("the kind has a handler")
     }
 
     pub(super) fn queue(&self, queue: &str) -> &QueueState {

@@ -4,19 +4,19 @@
 //! panics and aborts the handler by dropping it.
 
 use crate::runtime::{
+    attempt::Attempt,
     engine::{ClaimedJob, Engine},
     handler::{JobContext, RegisteredKind, Settlement},
     leases::AttemptSignal,
     reporter::Reporter,
     settle_attempt::{Unsettled, settle_attempt},
+    settle_batch::BatchReply,
     storing::Storing,
 };
 use crate::{Failure, Job, Outcome, run::children};
-use base::telemetry::{chain, export, millis, trace_id};
-use chrono::TimeDelta;
+use base::telemetry::chain;
 use futures::FutureExt;
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -25,26 +25,70 @@ const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a handler may run after its job was cancelled, to finish what it started.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
-/// Runs a claimed job and settles it. Never fails: the result is an outcome, or a lost lease.
+/// Runs a claimed job and settles it, or leaves that to the batcher. Never fails: the result is an outcome, or a lost lease.
 pub async fn run_attempt(engine: Arc<Engine>, claimed: ClaimedJob) {
-    let ClaimedJob { job, slot, signal } = claimed;
-    let trace = job.traceparent.as_deref().and_then(trace_id);
-    let span = tracing::info_span!(
-        "job.attempt",
-        job.id = %job.lease.job,
-        job.kind = job.kind,
-        attempt = job.lease.attempt,
-        tenant.id = %job.lease.tenant,
-        request_id = job.request_id,
-        trace_id = trace,
-        otel.kind = "consumer",
-    );
-    export::join(&span, job.traceparent.as_deref());
-    attempt(&engine, &job, &signal).instrument(span).await;
-    if !signal.lost.is_cancelled() {
-        engine.leases.remove(&job.lease);
+    let attempt = Attempt::start(engine, claimed);
+    let span = attempt.span.clone();
+    run(attempt).instrument(span).await;
+}
+
+async fn run(attempt: Attempt) {
+    let engine = attempt.engine.clone();
+    let kind = engine
+        .registry
+        .get(&attempt.job.kind)
+        .expect("only kinds with a handler are claimed");
+    let ended = match run_handler(&engine, kind, &attempt.job, &attempt.signal).await {
+        None => Err(Unsettled::LeaseLost),
+        Some(Ok(settlement)) if settlement.is_plain() => {
+            let (batcher, job) = (&engine.batcher, attempt.job.clone());
+            batcher.settle(job, settlement.output, |reply| end_batched(attempt, reply));
+            return;
+        }
+        Some(result) => settle_result(&attempt, result).await,
+    };
+    Box::pin(end(attempt, ended)).await;
+}
+
+/// Ends an attempt that was in a batch. What takes longer has a task of its own.
+fn end_batched(attempt: Attempt, reply: BatchReply) {
+    let (span, tracker) = (attempt.span.clone(), attempt.engine.tracker.clone());
+    match reply {
+        BatchReply::Settled(output) => {
+            let outcome = Outcome::Succeeded { output };
+            if attempt.job.parent.is_none() {
+                span.in_scope(|| attempt.settled(&outcome));
+            } else {
+                tracker.spawn(end(attempt, Ok(outcome)).instrument(span));
+            }
+        }
+        // To learn why.
+        BatchReply::SettleAlone(output) => {
+            let alone = async move {
+                let settled = settle_result(&attempt, Ok(Settlement::of(output))).await;
+                end(attempt, settled).await;
+            };
+            tracker.spawn(alone.instrument(span));
+        }
     }
-    drop(slot);
+}
+
+/// Counts and reports the end of the attempt, and does what follows from it.
+async fn end(attempt: Attempt, ended: Result<Outcome, Unsettled>) {
+    match ended {
+        Ok(outcome) => {
+            attempt.settled(&outcome);
+            if !outcome.returns_to_queue() {
+                resume_parent(&attempt.engine, &attempt.job).await;
+            }
+        }
+        Err(error) => {
+            attempt.lost(&error);
+            if attempt.signal.lapsed.is_cancelled() {
+                return_lapsed(&attempt.engine, &attempt.job).await;
+            }
+        }
+    }
 }
 
 /// Returns a job whose lease ran out while the database was unreachable. Otherwise a rescue would count a crash of this worker, and
@@ -90,70 +134,6 @@ pub(crate) async fn hand_back(engine: &Arc<Engine>, claimed: ClaimedJob) {
     }
     engine.leases.remove(&job.lease);
     drop(slot);
-}
-
-async fn attempt(engine: &Arc<Engine>, job: &Arc<Job>, signal: &AttemptSignal) {
-    let kind = engine
-        .registry
-        .get(&job.kind)
-        .expect("only kinds with a handler are claimed");
-    let metrics = &engine.metrics;
-    let labels = [job.kind.as_str()];
-    let running = metrics.jobs_running.with_label_values(&[kind.queue]);
-    let waited = (job.started_at - job.run_at).max(TimeDelta::zero());
-    metrics.jobs_started_total.with_label_values(&labels).inc();
-    metrics
-        .job_wait_seconds
-        .with_label_values(&labels)
-        .observe(waited.as_seconds_f64());
-    running.inc();
-    let started = Instant::now();
-    let ended = match run_handler(engine, kind, job, signal).await {
-        None => Err(Unsettled::LeaseLost),
-        Some(result) => settle_result(engine, kind, job, result, &signal.lost).await,
-    };
-    running.dec();
-    let duration = started.elapsed();
-    metrics
-        .job_run_seconds
-        .with_label_values(&labels)
-        .observe(duration.as_secs_f64());
-    match ended {
-        Ok(outcome) => {
-            metrics
-                .jobs_finished_total
-                .with_label_values(&[&job.kind, outcome.label()])
-                .inc();
-            match outcome {
-                Outcome::Succeeded { .. } | Outcome::Discarded | Outcome::Cancelled => {
-                    engine.notifier.job_finished(job.lease.job);
-                }
-                // The settle has notified workers of its children.
-                Outcome::Waiting { .. } => {}
-                Outcome::Interrupted => engine.notifier.job_available(&job.queue),
-                Outcome::Retried { .. } | Outcome::Snoozed { .. } | Outcome::Deferred { .. } => {
-                    engine.rescheduled.notify_one();
-                }
-            }
-            if !outcome.returns_to_queue() {
-                resume_parent(engine, job).await;
-            }
-            let outcome = outcome.as_str();
-            tracing::info!(outcome, duration_ms = millis(duration), "attempt ended");
-        }
-        Err(error) => {
-            metrics.lease_lost_total.with_label_values(&labels).inc();
-            tracing::warn!(
-                outcome = "lease_lost",
-                duration_ms = millis(duration),
-                error = chain(&error),
-                "lease lost during the attempt; its result is dropped"
-            );
-            if signal.lapsed.is_cancelled() {
-                return_lapsed(engine, job).await;
-            }
-        }
-    }
 }
 
 /// Resumes the parent if this was its last unfinished child. If the worker dies before, the next poll does it.
@@ -244,24 +224,22 @@ fn panicked() -> Failure {
 
 /// Settles the handler's result; if the database refuses its writes, settles that as a failure.
 async fn settle_result(
-    engine: &Engine,
-    kind: &RegisteredKind,
-    job: &Arc<Job>,
+    attempt: &Attempt,
     result: Result<Settlement, Failure>,
-    lost: &CancellationToken,
 ) -> Result<Outcome, Unsettled> {
-    let policy = &kind.retry_policy;
-    let settled = match result {
-        Ok(settlement) => settle_attempt(engine, job, Ok(settlement), policy, lost).await,
-        Err(failure) => {
-            tracing::warn!(
-                error_code = failure.code,
-                detail = failure.detail,
-                "attempt failed"
-            );
-            settle_attempt(engine, job, Err(&failure), policy, lost).await
-        }
-    };
+    let (engine, job, lost) = (&*attempt.engine, &*attempt.job, &attempt.signal.lost);
+    let kind = engine.registry.get(&job.kind);
+    let policy = &kind
+        .expect("only kinds with a handler are claimed")
+        .retry_policy;
+    if let Err(failure) = &result {
+        tracing::warn!(
+            error_code = failure.code,
+            detail = failure.detail,
+            "attempt failed"
+        );
+    }
+    let settled = settle_attempt(engine, job, result.as_ref(), policy, lost).await;
     match settled {
         // The grace period ended while the database refused the outcome: return the job without it. If that is refused too,
         // the job comes back when its lease expires.

@@ -4,7 +4,7 @@ use crate::Lease;
 use base::JobId;
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -19,11 +19,11 @@ pub struct LeaseTable {
 
 struct Entry {
     until: Instant,
-    signal: AttemptSignal,
+    signal: Arc<AttemptSignal>,
 }
 
 /// Signals to a running attempt.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct AttemptSignal {
     /// Set when the lease was lost: write nothing more.
     pub lost: CancellationToken,
@@ -39,8 +39,8 @@ impl LeaseTable {
     ///
     /// If the same lease is held already, a standby was promoted that lacked this worker's first claim: the attempt under it
     /// is lost.
-    pub fn add(&self, lease: Lease, claimed_at: Instant, length: Duration) -> AttemptSignal {
-        let signal = AttemptSignal::default();
+    pub fn add(&self, lease: Lease, claimed_at: Instant, length: Duration) -> Arc<AttemptSignal> {
+        let signal = Arc::new(AttemptSignal::default());
         let entry = Entry {
             until: claimed_at + length,
             signal: signal.clone(),
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn lease_that_was_not_renewed_in_time_is_dropped() {
         let (table, lease, start) = (LeaseTable::default(), lease(), Instant::now());
-        let lost = table.add(lease, start, LENGTH).lost;
+        let lost = table.add(lease, start, LENGTH).lost.clone();
         table.expire(start + LENGTH - Duration::from_millis(1));
         assert!(!lost.is_cancelled());
         table.expire(start + LENGTH);
@@ -198,8 +198,8 @@ mod tests {
     #[test]
     fn renewal_keeps_leases_that_the_database_kept_and_drops_the_rest() {
         let (table, kept, gone, start) = (LeaseTable::default(), lease(), lease(), Instant::now());
-        let kept_token = table.add(kept, start, LENGTH).lost;
-        let gone_token = table.add(gone, start, LENGTH).lost;
+        let kept_token = table.add(kept, start, LENGTH).lost.clone();
+        let gone_token = table.add(gone, start, LENGTH).lost.clone();
         table.renewed(
             &[kept, gone],
             &HashSet::from([kept]),
@@ -229,7 +229,7 @@ mod tests {
         let (table, early, late, start) = (LeaseTable::default(), lease(), lease(), Instant::now());
         table.add(early, start, LENGTH);
         let renewing = table.due(start + LENGTH * 2);
-        let token = table.add(late, start, LENGTH).lost;
+        let token = table.add(late, start, LENGTH).lost.clone();
         table.renewed(&renewing, &HashSet::new(), start, LENGTH);
         assert!(!token.is_cancelled());
     }

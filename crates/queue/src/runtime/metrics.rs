@@ -5,6 +5,7 @@ use crate::{
     signals::listener::Listener,
     view::stats::{self, LIVE_STATES},
 };
+use base::prometheus::{Histogram, IntCounter, IntGauge};
 use base::{db, metrics::SECONDS};
 use sqlx::PgPool;
 
@@ -52,7 +53,29 @@ base::metrics! {
     }
 }
 
+/// The series of one kind that every attempt writes: a look-up by labels costs more than the update.
+pub struct KindMetrics {
+    pub(super) started: IntCounter,
+    pub(super) wait_seconds: Histogram,
+    pub(super) running: IntGauge,
+    pub(super) run_seconds: Histogram,
+    pub(super) succeeded: IntCounter,
+}
+
 impl RuntimeMetrics {
+    /// Looks up the series of a kind, which runs in this queue.
+    pub(super) fn of_kind(&self, kind: &str, queue: &str) -> KindMetrics {
+        KindMetrics {
+            started: self.jobs_started_total.with_label_values(&[kind]),
+            wait_seconds: self.job_wait_seconds.with_label_values(&[kind]),
+            running: self.jobs_running.with_label_values(&[queue]),
+            run_seconds: self.job_run_seconds.with_label_values(&[kind]),
+            succeeded: self
+                .jobs_finished_total
+                .with_label_values(&[kind, "succeeded"]),
+        }
+    }
+
     /// Creates the series that alerts watch: a counter that appears with its first fault shows no increase for it.
     pub fn declare(&self, kinds: &[&str], queues: &[&str], duties: &[&str]) {
         for duty in duties {

@@ -131,7 +131,7 @@ pub trait AttemptRecorder: Send + Sync + 'static {
     ) -> Result<(), sqlx::Error>;
 
     /// Settles attempts with their outputs as [`crate::settle_succeeded`] does, and records those that it settled, in order,
-    /// in the same statement: it is the hot path, and a transaction would take three more round trips.
+    /// in the same statement: it is the hot path, and a transaction would take three more round trips. Returns the others.
     ///
     /// # Errors
     /// As [`crate::settle_succeeded`]; nothing is settled without its record.

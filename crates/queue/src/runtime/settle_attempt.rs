@@ -7,7 +7,6 @@ use crate::runtime::{
     engine::Engine,
     handler::{SettleWrites, Settlement},
     recorder::{EndedAttempt, is_repeated},
-    settle_batch::BatchReply,
 };
 use crate::{
     EnqueueError, Failure, FailureClass, Job, NewJob, Outcome, RetryPolicy, SettleError, Settled,
@@ -21,7 +20,7 @@ use base::{
     telemetry::{chain, millis},
 };
 use sqlx::PgConnection;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -49,34 +48,23 @@ pub enum Unsettled {
 /// [`Unsettled::Refused`] if the database does not serve and the worker must stop: return the job instead.
 pub async fn settle_attempt(
     engine: &Engine,
-    job: &Arc<Job>,
-    result: Result<Settlement, &Failure>,
+    job: &Job,
+    result: Result<&Settlement, &Failure>,
     policy: &RetryPolicy,
     lost: &CancellationToken,
 ) -> Result<Outcome, Unsettled> {
-    let result = match result {
-        Ok(settlement) if settlement.is_plain() => {
-            match engine.batcher.settle(job.clone(), settlement.output).await {
-                Some(BatchReply::Settled(output)) => return Ok(Outcome::Succeeded { output }),
-                Some(BatchReply::SettleAlone(output)) => Ok(Settlement::of(output)),
-                None => return Err(Unsettled::Ending),
-            }
-        }
-        alone => alone,
-    };
-    // Alone: attempts with writes, failed ones, and those that a batch could not settle, to learn why. Boxed, because the
-    // future of every attempt would otherwise have its size: moving that around took a third of the worker's time.
-    Box::pin(settle_alone(engine, job, result.as_ref(), policy, lost)).await
+    // Boxed, because the future of every attempt would otherwise have its size: moving that around took a third of the
+    // worker's time.
+    Box::pin(settle_while_held(engine, job, result, policy, lost)).await
 }
 
-async fn settle_alone(
+async fn settle_while_held(
     engine: &Engine,
     job: &Job,
-    result: Result<&Settlement, &&Failure>,
+    result: Result<&Settlement, &Failure>,
     policy: &RetryPolicy,
     lost: &CancellationToken,
 ) -> Result<Outcome, Unsettled> {
-    let result = result.map_err(|failure| *failure);
     // Decided once, so that a settle whose reply was lost is recognised.
     let mut decided = None;
     let _timer = engine.metrics.settle_seconds.start_timer();

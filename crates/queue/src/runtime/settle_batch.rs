@@ -9,7 +9,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::Value;
 use sqlx::PgPool;
 use std::{collections::HashSet, sync::Arc};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Jobs per statement: past some hundreds a larger one gains nothing.
@@ -21,7 +21,7 @@ const SECOND_BATCH: usize = 100;
 struct SucceededAttempt {
     job: Arc<Job>,
     output: Value,
-    settled: oneshot::Sender<BatchReply>,
+    end: Box<dyn FnOnce(BatchReply) + Send>,
 }
 
 /// The result of the batch for one attempt; returns the output.
@@ -51,16 +51,18 @@ impl Batcher {
         Self { ended }
     }
 
-    /// Settles the attempt as succeeded, together with others. Returns `None` only while the process ends.
-    pub async fn settle(&self, job: Arc<Job>, output: Value) -> Option<BatchReply> {
-        let (settled, reply) = oneshot::channel();
-        let ended = SucceededAttempt {
-            job,
-            output,
-            settled,
-        };
-        self.ended.send(ended).ok()?;
-        reply.await.ok()
+    /// Settles the attempt as succeeded, together with others, and calls `end` with the result.
+    ///
+    /// A call costs less than a task that waits. It must not block: the next attempts of the batch wait for it. It is dropped
+    /// only while the process ends.
+    pub(super) fn settle(
+        &self,
+        job: Arc<Job>,
+        output: Value,
+        end: impl FnOnce(BatchReply) + Send + 'static,
+    ) {
+        let end = Box::new(end);
+        drop(self.ended.send(SucceededAttempt { job, output, end }));
     }
 }
 
@@ -88,55 +90,49 @@ async fn run(
         let is_worthwhile = batch.len() >= SECOND_BATCH && settling.len() < 2;
         if is_worthwhile || (settling.is_empty() && !batch.is_empty()) {
             let batch = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-            settling.push(settle_and_reply(&pool, &recorder, batch));
+            settling.push(settle_and_end(&pool, &recorder, batch));
         }
     }
 }
 
-async fn settle_and_reply(pool: &PgPool, recorder: &Recorder, batch: Vec<SucceededAttempt>) {
-    let settled = match settle(pool, recorder, &batch).await {
-        Ok(settled) => settled,
-        Err(error) => {
-            // Each is then settled alone, which waits while the database is down and finds the invalid one.
-            if db::is_transient(&error) {
-                tracing::warn!(
-                    error = chain(&error),
-                    jobs = batch.len(),
-                    "could not settle a batch; settling its attempts one by one"
-                );
-            }
-            HashSet::new()
-        }
-    };
-    for ended in batch {
-        let reply = if settled.contains(&ended.job.lease.job) {
-            BatchReply::Settled(ended.output)
-        } else {
-            BatchReply::SettleAlone(ended.output)
-        };
-        // An attempt that was dropped meanwhile does not wait for the reply.
-        let _dropped = ended.settled.send(reply);
-    }
-}
-
-/// Settles and records the batch with one statement, and returns the jobs whose outcome was written.
-async fn settle(
-    pool: &PgPool,
-    recorder: &Recorder,
-    batch: &[SucceededAttempt],
-) -> Result<HashSet<JobId>, sqlx::Error> {
-    let Some(recorder) = recorder else {
-        let succeeded: Vec<_> = batch
-            .iter()
-            .map(|ended| (ended.job.lease, &ended.output))
-            .collect();
-        return settle_succeeded(pool, &succeeded).await;
-    };
-    let succeeded: Vec<_> = batch
+async fn settle_and_end(pool: &PgPool, recorder: &Recorder, mut batch: Vec<SucceededAttempt>) {
+    // The order in which renewals lock their jobs. It also makes one audit entry of each tenant's.
+    batch.sort_unstable_by_key(|ended| (ended.job.lease.tenant, ended.job.lease.job));
+    let succeeded: Vec<(&Job, &Value)> = batch
         .iter()
         .map(|ended| (&*ended.job, &ended.output))
         .collect();
-    recorder
-        .settle_succeeded(&mut *pool.acquire().await?, &succeeded)
-        .await
+    let settled = settle(pool, recorder, &succeeded).await;
+    if let Err(error) = &settled
+        && db::is_transient(error)
+    {
+        // Each is then settled alone, which waits while the database is down and finds the invalid one.
+        tracing::warn!(
+            error = chain(error),
+            jobs = batch.len(),
+            "could not settle a batch; settling its attempts one by one"
+        );
+    }
+    for SucceededAttempt { job, output, end } in batch {
+        end(match &settled {
+            Ok(unsettled) if !unsettled.contains(&job.lease.job) => BatchReply::Settled(output),
+            _ => BatchReply::SettleAlone(output),
+        });
+    }
+}
+
+/// Settles and records the batch with one statement, and returns the jobs whose outcome was not written.
+async fn settle(
+    pool: &PgPool,
+    recorder: &Recorder,
+    succeeded: &[(&Job, &Value)],
+) -> Result<HashSet<JobId>, sqlx::Error> {
+    match recorder {
+        None => settle_succeeded(pool, succeeded).await,
+        Some(recorder) => {
+            recorder
+                .settle_succeeded(&mut *pool.acquire().await?, succeeded)
+                .await
+        }
+    }
 }

@@ -41,8 +41,8 @@ pub enum Signal {
     JobAvailable { queue: String },
     /// A job was enqueued for later.
     JobScheduled,
-    /// The job reached a final state.
-    JobFinished { job: JobId },
+    /// The jobs reached a final state: one signal for all of a notification, because it wakes every receiver.
+    JobsFinished { jobs: Arc<[JobId]> },
     /// The cancellation of a running job was requested.
     CancelRequested { job: JobId },
     /// A signal of the program, sent by [`super::notifier::Notifier::custom`].
@@ -53,28 +53,24 @@ pub enum Signal {
 
 impl Signal {
     /// Reads a payload; what cannot be read is left to the polls.
-    fn parse(payload: &str) -> Vec<Self> {
-        let Some((verb, id)) = payload.split_once(' ') else {
-            return Vec::new();
-        };
+    fn parse(payload: &str) -> Option<Self> {
+        let (verb, id) = payload.split_once(' ')?;
         let job = |id: &str| id.parse::<JobId>().ok();
-        let one = match verb {
+        match verb {
             "available" => Some(Self::JobAvailable {
                 queue: id.to_owned(),
             }),
             "scheduled" => Some(Self::JobScheduled),
-            "finished" => {
-                let jobs = id.split(',').filter_map(job);
-                return jobs.map(|job| Self::JobFinished { job }).collect();
-            }
+            "finished" => Some(Self::JobsFinished {
+                jobs: id.split(',').filter_map(job).collect(),
+            }),
             "cancel" => job(id).map(|job| Self::CancelRequested { job }),
             HEARTBEAT_TOPIC => None,
             topic => Some(Self::Custom {
                 topic: topic.to_owned(),
                 payload: id.to_owned(),
             }),
-        };
-        one.into_iter().collect()
+        }
     }
 }
 
@@ -162,7 +158,7 @@ async fn listen(route: &Route, listener: &Listener) -> Result<(), sqlx::Error> {
                 // None: the connection was lost.
                 let Some(notification) = received? else { return Ok(()) };
                 last_received = Instant::now();
-                for signal in Signal::parse(notification.payload()) {
+                if let Some(signal) = Signal::parse(notification.payload()) {
                     listener.publish(signal);
                 }
             }

@@ -1,7 +1,7 @@
 //! [`settle_succeeded`]: the hot path, where jobs are settled and audited by the hundred.
 
 use base::{JobId, telemetry::trace_id};
-use queue::{Job, settle::SucceededColumns};
+use queue::{Job, Place, settle::SucceededColumns};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, types::Json};
@@ -11,7 +11,7 @@ use std::collections::HashSet;
 const BATCH: usize = 1_000;
 
 /// Settles attempts with their outputs as [`queue::settle_succeeded`] does, and writes the entries of those that it settled
-/// in the same statement: one row for each tenant, in the order of the attempts.
+/// in the same statement: a row for the attempts of each tenant and worker that follow each other.
 ///
 /// # Errors
 /// As [`queue::settle_succeeded`]; nothing is settled without its entry.
@@ -19,42 +19,32 @@ pub async fn settle_succeeded(
     conn: &mut PgConnection,
     succeeded: &[(&Job, &Value)],
 ) -> Result<HashSet<JobId>, sqlx::Error> {
-    let columns = SucceededColumns::of(succeeded.iter().map(|(job, output)| (job.lease, *output)));
+    let columns = SucceededColumns::of(succeeded);
     let jobs = || succeeded.iter().map(|(job, _)| job);
-    // The number of its row beside each attempt: the statement groups them by it.
-    let rows: Vec<i32> = succeeded
-        .chunk_by(|(one, _), (next, _)| one.lease.tenant == next.lease.tenant)
-        .flat_map(|of_tenant| of_tenant.chunks(BATCH))
-        .zip(0..)
-        .flat_map(|(row, number)| std::iter::repeat_n(number, row.len()))
-        .collect();
-    let settled = sqlx::query_scalar!(
-        r#"
-        with settled as materialized (
-            select tenant_id, id, attempt from settle_succeeded($1, $2, $3, $4, $5)
-        ), audited as (
-            insert into audit_batches (
-                tenant_id, worker_id, entries, job_ids, attempts, request_ids, request_hashes, trace_ids)
-            select tenant_id, worker_id, count(*), array_agg(id order by nth), array_agg(attempt order by nth),
-                case when bool_or(request_id is not null) then array_agg(request_id order by nth) end,
-                case when bool_or(request_id is not null) then array_agg(request_hash order by nth) end,
-                case when bool_or(trace_id is not null) then array_agg(trace_id order by nth) end
-            from settled
-            join unnest($1, $2, $3, $4, $6::int[], $7::text[], $8::int[], $9::text[]) with ordinality
-                as ended (tenant_id, id, attempt, worker_id, row_number, request_id, request_hash, trace_id, nth)
-                using (tenant_id, id, attempt)
-            group by tenant_id, row_number, worker_id
-            order by min(nth)
-        )
-        select id as "id!: JobId" from settled
-        "#,
+    let (mut firsts, mut lasts, mut last) = (Vec::new(), Vec::new(), 0);
+    let rows = succeeded
+        .chunk_by(|(one, _), (next, _)| {
+            (one.lease.tenant, one.lease.worker) == (next.lease.tenant, next.lease.worker)
+        })
+        .flat_map(|of_tenant| of_tenant.chunks(BATCH));
+    for row in rows {
+        firsts.push(last + 1);
+        last += i32::try_from(row.len()).unwrap_or(i32::MAX);
+        lasts.push(last);
+    }
+    let unsettled = sqlx::query_scalar!(
+        r#"select settle_audited($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as "unsettled!""#,
+        &columns.places as &[Place],
         &columns.tenants,
         &columns.jobs,
         &columns.attempts,
         &columns.workers,
         &columns.outputs as &[Json<&Value>],
-        &rows,
-        &jobs().map(|job| job.request_id.as_deref()).collect::<Vec<_>>() as &[Option<&str>],
+        &firsts,
+        &lasts,
+        &jobs()
+            .map(|job| job.request_id.as_deref())
+            .collect::<Vec<_>>() as &[Option<&str>],
         &jobs()
             .map(|job| job.request_id.as_deref().map(request_hash))
             .collect::<Vec<_>>() as &[Option<i32>],
@@ -62,9 +52,9 @@ pub async fn settle_succeeded(
             .map(|job| job.traceparent.as_deref().and_then(trace_id))
             .collect::<Vec<_>>() as &[Option<&str>],
     )
-    .fetch_all(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(settled.into_iter().collect())
+    Ok(columns.jobs_at(&unsettled))
 }
 
 /// Shortens a request id for the index over batches. Two ids may have the same hash.

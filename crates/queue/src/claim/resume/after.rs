@@ -19,7 +19,7 @@ pub(super) async fn claim_after<'c>(
         return Ok(request.batch(Vec::new()));
     }
     let rows = claimed_rows!(
-        "claim_jobs_after($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "start_picked(pick_jobs_after($1, $2, $3, $6, $7, $8, $9, $10), $4, $5)",
         request.queue,
         request.kinds,
         i64::from(request.limit),

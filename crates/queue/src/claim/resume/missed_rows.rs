@@ -20,7 +20,7 @@ pub(super) async fn claim_missed_rows<'c>(
 ) -> Result<ClaimBatch, sqlx::Error> {
     // `is not false` keeps the planner from the index over available jobs: it cannot know that this means the same.
     let rows = claimed_rows!(
-        "start_jobs(array(with known as materialized (
+        "start_picked(array(with known as materialized (
              select * from unnest($6::smallint[], $7::uuid[], $8::timestamptz[], $9::uuid[])
                  as known (priority, tenant_id, run_at, id)
          )

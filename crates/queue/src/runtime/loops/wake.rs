@@ -54,7 +54,7 @@ pub(super) async fn run(engine: Arc<Engine>) {
                 Ok(Signal::JobAvailable { queue }) => engine.wake(&queue),
                 Ok(Signal::JobScheduled) => next = next.min(Instant::now() + MIN_INTERVAL),
                 Ok(Signal::Resumed) | Err(RecvError::Lagged(_)) => next = Instant::now(),
-                Ok(Signal::JobFinished { .. } | Signal::CancelRequested { .. } | Signal::Custom { .. }) => {}
+                Ok(Signal::JobsFinished { .. } | Signal::CancelRequested { .. } | Signal::Custom { .. }) => {}
                 Err(RecvError::Closed) => return,
             },
             () = engine.rescheduled.notified() => next = next.min(Instant::now() + MIN_INTERVAL),
