@@ -39,124 +39,6 @@ as $function$
         as entry (job_id, attempt, request_id, trace_id, nth)
 $function$;
 
-create or replace function claim_jobs(of_queue text, of_kinds text[], up_to bigint, worker uuid, lease interval, priorities smallint[], served_last uuid, known_tenants uuid[], capacities integer[], other_capacity integer)
- returns setof jobs
- language plpgsql
- set plan_cache_mode to 'force_generic_plan'
- set enable_seqscan to 'off'
- set jit to 'off'
-as $function$
-declare
-    after_tenant uuid := served_last;
-    window_end uuid := '00000000-0000-0000-0000-000000000000';
-    picked tid[];
-    is_first boolean := true;
-begin
-    loop
-        -- The index steps from one tenant to the next with one look-up each, at most 64 of them. The laterals are evaluated
-        -- in order and no further than the limit, so only claimed rows get locked.
-        picked := array(
-            select job.ctid
-            from unnest(priorities) as p (priority)
-            cross join lateral (
-                with recursive later as (
-                    (select tenant_id, 1 as place from jobs
-                     where queue = of_queue and priority = p.priority and state = 'available' and tenant_id > after_tenant
-                     order by tenant_id limit 1)
-                    union all
-                    select next.tenant_id, place + 1 from later cross join lateral (
-                        select tenant_id from jobs
-                        where queue = of_queue and priority = p.priority and state = 'available'
-                          and tenant_id > later.tenant_id
-                        order by tenant_id limit 1
-                    ) next
-                    where place < 64
-                ), earlier as (
-                    (select tenant_id, 101 as place from jobs
-                     where queue = of_queue and priority = p.priority and state = 'available' and tenant_id <= after_tenant
-                       and is_first
-                     order by tenant_id limit 1)
-                    union all
-                    select next.tenant_id, place + 1 from earlier cross join lateral (
-                        select tenant_id from jobs
-                        where queue = of_queue and priority = p.priority and state = 'available'
-                          and tenant_id > earlier.tenant_id and tenant_id <= after_tenant
-                        order by tenant_id limit 1
-                    ) next
-                    where place < 164
-                )
-                select tenant_id, place, count(*) over () as tenants
-                from (select * from later union all select * from earlier) both_ways
-                order by place
-            ) tenant
-            cross join lateral (
-                select ctid from jobs
-                where queue = of_queue and priority = p.priority and state = 'available'
-                  and tenant_id = tenant.tenant_id and kind = any(of_kinds)
-                order by run_at, id
-                limit least(
-                    (up_to + tenant.tenants - 1) / tenant.tenants,
-                    coalesce((select capacity from unnest(known_tenants, capacities) as known (tenant_id, capacity)
-                              where known.tenant_id = tenant.tenant_id), other_capacity))
-                for update skip locked
-            ) job
-            where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
-            limit up_to
-        );
-        exit when cardinality(picked) > 0
-            or exists (select from queue_pauses where queue_pauses.queue = of_queue);
-        -- Nothing to take from these tenants. Behind the first 64 of a priority there may be others.
-        is_first := false;
-        window_end := (
-            select last.tenant_id
-            from unnest(priorities) as p (priority)
-            cross join lateral (
-                with recursive walk as (
-                    (select tenant_id, 1 as place from jobs
-                     where queue = of_queue and priority = p.priority and state = 'available' and tenant_id > window_end
-                     order by tenant_id limit 1)
-                    union all
-                    select next.tenant_id, place + 1 from walk cross join lateral (
-                        select tenant_id from jobs
-                        where queue = of_queue and priority = p.priority and state = 'available'
-                          and tenant_id > walk.tenant_id
-                        order by tenant_id limit 1
-                    ) next
-                    where place < 64
-                )
-                select tenant_id from walk where place = 64
-            ) last
-            order by last.tenant_id limit 1);
-        exit when window_end is null;
-        after_tenant := window_end;
-    end loop;
-    return query select * from start_jobs(picked, worker, lease);
-end $function$;
-
-create or replace function claim_jobs_after(of_queue text, of_kinds text[], up_to bigint, worker uuid, lease interval, priorities smallint[], tenants uuid[], run_ats timestamptz[], ids uuid[], shares bigint[])
- returns setof jobs
- language plpgsql
- set plan_cache_mode to 'force_generic_plan'
- set enable_seqscan to 'off'
- set jit to 'off'
-as $function$
-begin
-    return query select * from start_jobs(array(
-        select job.ctid
-        from unnest(priorities, tenants, run_ats, ids, shares) as known (priority, tenant_id, run_at, id, share)
-        cross join lateral (
-            select ctid from jobs
-            where queue = of_queue and priority = known.priority and state = 'available'
-              and tenant_id = known.tenant_id and (run_at, id) > (known.run_at, known.id) and kind = any(of_kinds)
-            order by run_at, id
-            limit known.share
-            for update skip locked
-        ) job
-        where not exists (select from queue_pauses where queue_pauses.queue = of_queue)
-        limit up_to
-    ), worker, lease);
-end $function$;
-
 create or replace function effects_of_user(of_tenant uuid, of_user uuid)
  returns table(effect_id uuid)
  language sql
@@ -891,25 +773,6 @@ begin
         tenants, ids, attempts, workers, outputs);
 end $function$;
 
-create or replace function start_jobs(picked tid[], worker uuid, lease interval)
- returns setof jobs
- language plpgsql
- set plan_cache_mode to 'force_generic_plan'
- set enable_seqscan to 'off'
- set enable_indexscan to 'off'
- set enable_bitmapscan to 'off'
- set jit to 'off'
-as $function$
-begin
-    perform set_config('synchronous_commit', 'off', true);
-    return query
-        update jobs
-        set state = 'running', attempt = attempt + 1, worker_id = worker, lease_until = now() + lease,
-            started_at = clock_timestamp()
-        where ctid = any(picked) and state = 'available'
-        returning jobs.*;
-end $function$;
-
 create or replace function start_picked(picked tid[], worker uuid, lease interval)
  returns table(place tid, id uuid, tenant_id uuid, kind text, queue text, priority smallint, args jsonb, attempt integer, errors integer, crashes integer, max_attempts integer, run_at timestamptz, created_at timestamptz, started_at timestamptz, request_id text, traceparent text, parent_id uuid, children integer)
  language plpgsql
@@ -921,7 +784,6 @@ create or replace function start_picked(picked tid[], worker uuid, lease interva
 as $function$
 #variable_conflict use_column
 begin
-    -- A claim does not wait for the disk: see start_jobs.
     perform set_config('synchronous_commit', 'off', true);
     return query
         update jobs
@@ -1151,6 +1013,7 @@ create table tenants (
     on_outage text not null default 'wait',
     fallback_after_seconds integer not null default 3600,
     answer_cache_seconds integer,
+    prompt_capture_days integer,
     email_retention_days integer,
     created_at timestamptz not null default now(),
     constraint tenants_pkey primary key (id),
@@ -1163,6 +1026,7 @@ create table tenants (
         2592000)),
     constraint tenants_limit_before_pause_check check ((limit_before_pause >= 1) and (limit_before_pause <= 100000)),
     constraint tenants_on_outage_check check (on_outage in ('wait', 'fallback_after')),
+    constraint tenants_prompt_capture_days_check check ((prompt_capture_days >= 1) and (prompt_capture_days <= 14)),
     constraint tenants_slug_check check (slug ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
     constraint tenants_status_check check (status in ('trial', 'active', 'paused', 'closed')),
     constraint tenants_triage_wait_seconds_check check ((triage_wait_seconds >= 1) and (triage_wait_seconds <= 2592000)),
@@ -2364,6 +2228,21 @@ create table llm_answers (
     constraint llm_answers_question_hash_check check (octet_length(question_hash) = 32)
 );
 create index llm_answers_created_at on llm_answers (created_at);
+
+-- Questions to models and their answers, kept for people to read where a tenant's owner wants it.
+create table llm_captures (
+    tenant_id uuid not null,
+    call_id uuid not null,
+    job_id uuid not null,
+    step text not null,
+    exchange bytea not null,
+    key_id text not null,
+    created_at timestamptz not null default now(),
+    constraint llm_captures_pkey primary key (tenant_id, call_id),
+    constraint llm_captures_tenant_id_fkey foreign key (tenant_id) references tenants(id)
+);
+create index llm_captures_created_at on llm_captures (created_at);
+create index llm_captures_job on llm_captures (tenant_id, job_id);
 
 -- A lane is a provider with a model. While it has a reason, it is open (in the words of circuit breakers): nobody asks
 -- before `until`, and then one request at a time probes it.
