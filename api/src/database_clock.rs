@@ -37,7 +37,7 @@ async fn look(pool: &PgPool) {
             "the database's clock differs from this machine's; this process goes by the database's"
         ),
         Ok(Err(error)) => {
-            tracing::debug!(error = chain(&error), "could not read the database's clock")
+            tracing::debug!(error = chain(&error), "could not read the database's clock");
         }
         Err(_) => tracing::debug!("reading the database's clock timed out"),
     }

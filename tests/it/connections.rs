@@ -101,9 +101,9 @@ async fn each_provider_takes_its_own_fields_and_says_which_does_not_fit() {
     });
     let webhook = json!({"provider": "webhook", "url": "https://hooks.example.org/x"});
     for (base, field, value, pointer, code) in [
-        (&mail, "address", Value::Null, "/address", "MISSING_FIELD"),
-        (&mail, "smtp", Value::Null, "/smtp", "MISSING_FIELD"),
-        (&mail, "password", Value::Null, "/password", "MISSING_FIELD"),
+        (&mail, "address", Value::Null, "/address", "INVALID_VALUE"),
+        (&mail, "smtp", Value::Null, "/smtp", "INVALID_VALUE"),
+        (&mail, "password", Value::Null, "/password", "INVALID_VALUE"),
         (
             &mail,
             "url",
@@ -118,7 +118,7 @@ async fn each_provider_takes_its_own_fields_and_says_which_does_not_fit() {
             "/max_recipients",
             "INVALID_VALUE",
         ),
-        (&calendar(), "url", Value::Null, "/url", "MISSING_FIELD"),
+        (&calendar(), "url", Value::Null, "/url", "INVALID_VALUE"),
         (
             &calendar(),
             "url",
@@ -305,7 +305,7 @@ async fn secret_that_does_not_open_is_reported_and_what_its_lost_key_seals_can_b
     let both = format!("{NEW},{KEYS}");
     let ended = admin_with(&db, &["reseal"], &both).await;
     assert!(!ended.status.success(), "{}", ended.stdout);
-    let says = "1 secret(s) sealed anew; needed from now on: k1 (1 connection(s), 1 second factor(s)), k2 (1 connection(s), 0";
+    let says = "1 secret(s) sealed anew; needed from now on: k1 (1 connection(s), 1 second factor(s), 0 exchange(s) with models), k2";
     assert!(ended.stdout.contains(says), "{}", ended.stdout);
     let row = format!("connection {lost} does not open");
     assert!(ended.stdout.contains(&row), "{}", ended.stdout);

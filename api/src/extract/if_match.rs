@@ -24,7 +24,7 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Reads a list of ETags (RFC 9110, section 13.1.1). Weak ones, and those that are not ours, match no version.
+    /// Reads a list of entity tags (RFC 9110, section 13.1.1). Weak ones, and those that are not ours, match no version.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(header::IF_MATCH).iter().peekable();
         values.peek()?;

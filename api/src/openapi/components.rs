@@ -9,7 +9,7 @@ use crate::{
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// A list of strong ETags.
+/// A list of strong entity tags.
 const IF_MATCH: &str = "^\"[0-9]+\"( *, *\"[0-9]+\")*$";
 
 /// Parameters by the name of their component.

@@ -150,11 +150,11 @@ async fn attempt_whose_lease_was_lost_is_neither_settled_nor_recorded() {
     let mut conn = db.pool().acquire().await.unwrap();
     let mut jobs = claimed(&mut conn, tenant, worker, 1..5).await;
     jobs[1].lease.attempt -= 1;
-    jobs[2].lease.worker = WorkerId::new();
-    let lost = HashSet::from([jobs[1].lease.job, jobs[2].lease.job]);
+    jobs[3].lease.worker = WorkerId::new();
+    let lost = HashSet::from([jobs[1].lease.job, jobs[3].lease.job]);
     assert_eq!(settle(&mut conn, &jobs).await, lost);
     let recorded: Vec<Uuid> = db.one("select job_ids from audit_batches").await;
-    assert_eq!(recorded, [jobs[0].lease.job.0, jobs[3].lease.job.0]);
+    assert_eq!(recorded, [jobs[0].lease.job.0, jobs[2].lease.job.0]);
     // A reply that was lost: the same batch again.
     assert_eq!(settle(&mut conn, &jobs).await.len(), 4);
     let rows: i64 = db.one("select count(*) from audit_batches").await;
@@ -310,24 +310,29 @@ async fn place_of_a_batch_is_set_by_the_database() {
     let become_app = format!("set local role {role}");
     let mut conn = db.pool().acquire().await.unwrap();
     for (column, value) in [
+        ("id", "gen_random_uuid()"),
         ("xid", "'1'"),
         ("seq", "1"),
         ("at", "now() - interval '1 day'"),
     ] {
         let forbidden = format!(
-            "insert into audit_batches (tenant_id, id, worker_id, entries, job_ids, attempts, {column})
+            "insert into audit_batches (tenant_id, worker_id, entries, job_ids, attempts, {column})
              overriding system value
-             values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, array[gen_random_uuid()], array[1], {value})"
+             values (gen_random_uuid(), gen_random_uuid(), 1, array[gen_random_uuid()], array[1], {value})"
         );
         let refused = refusal(&mut conn, &[&become_app, &forbidden]).await;
         assert_eq!(refused.as_deref(), Some(INSUFFICIENT_PRIVILEGE), "{column}");
     }
     for allowed in [
-        "insert into audit_batches (tenant_id, id, worker_id, entries, job_ids, attempts)
-         values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, array[gen_random_uuid()], array[1])",
+        "insert into audit_batches (tenant_id, worker_id, entries, job_ids, attempts)
+         values (gen_random_uuid(), gen_random_uuid(), 1, array[gen_random_uuid()], array[1])",
         "select count(*) from audit_log",
     ] {
-        assert_eq!(refusal(&mut conn, &[&become_app, allowed]).await, None, "{allowed}");
+        assert_eq!(
+            refusal(&mut conn, &[&become_app, allowed]).await,
+            None,
+            "{allowed}"
+        );
     }
     drop(conn);
     super::drop_role(&db, &role).await;

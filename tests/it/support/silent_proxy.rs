@@ -39,7 +39,7 @@ impl SilentProxy {
                 let is_silenced = is_silenced.clone();
                 // A side that breaks off is its own affair.
                 open.spawn(async move {
-                    drop(pass(client, (server, delay), number, is_silenced).await)
+                    drop(pass(client, (server, delay), number, is_silenced).await);
                 });
             }
         });

@@ -180,8 +180,10 @@ fn is_title(text: &str) -> bool {
     let title = title.split(" - ").next().unwrap_or_default();
     let title =
         title.trim_matches(|c: char| c.is_whitespace() || matches!(c, '.' | '!' | '*' | '-'));
-    let title = title.strip_suffix(" re").unwrap_or(title);
-    TITLES.contains(&title) || STARTS.iter().any(|start| text.starts_with(start))
+    let is_one = |title: &str| TITLES.contains(&title);
+    is_one(title)
+        || title.strip_suffix(" re").is_some_and(is_one)
+        || STARTS.iter().any(|start| text.starts_with(start))
 }
 
 /// `AUTO: Nora Lindqvist is out of the office (returning 30.11.2026)`, as HCL Notes has it.

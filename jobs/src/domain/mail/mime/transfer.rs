@@ -128,7 +128,7 @@ fn spaced(body: &[u8]) -> Option<Vec<u8>> {
         .filter(|byte| !byte.is_ascii_whitespace())
         .collect();
     let decoded = base64(body);
-    let is_utf8 = digits.len() % 4 == 0 && is_plain_text(&decoded);
+    let is_utf8 = digits.len().is_multiple_of(4) && is_plain_text(&decoded);
     // In another charset it has no control characters either, which words have soon.
     let is_long = digits.len() >= 2 * SURE && !digits.iter().all(u8::is_ascii_alphabetic);
     let is_text = is_long
