@@ -13,7 +13,7 @@ mod tenants;
 mod users;
 mod workers;
 
-use crate::{cli::print, config::operator_tenant};
+use crate::{config::operator_tenant, output::print};
 use anyhow::Context;
 use audit::AuditCommand;
 use base::{

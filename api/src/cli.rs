@@ -4,6 +4,7 @@ use crate::{
     admin::{self, AdminCommand},
     config::ApiConfig,
     openapi,
+    output::print,
     route_table::RouteTable,
     routes, serve,
 };
@@ -14,7 +15,6 @@ use base::{
     telemetry,
 };
 use clap::{Parser, Subcommand};
-use std::io::{ErrorKind, Write};
 
 /// The HTTP API of Postroom.
 #[derive(Debug, Parser)]
@@ -95,17 +95,4 @@ fn print_openapi() -> anyhow::Result<()> {
     let (table, _) = RouteTable::build(routes::all());
     let document = serde_json::to_string_pretty(&openapi::document(&table))?;
     print(&document)
-}
-
-/// The reader of stdout has left, as `head` does when it has enough: nothing went wrong, and there is nobody to write for.
-#[derive(Debug, thiserror::Error)]
-#[error("the reader of stdout has left")]
-pub struct OutputClosed;
-
-/// Writes a line to stdout.
-pub(crate) fn print(line: &str) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout(), "{line}") {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(OutputClosed.into()),
-        written => written.context("could not write to stdout"),
-    }
 }

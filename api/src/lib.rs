@@ -20,6 +20,7 @@ pub mod fingerprint;
 pub mod metrics;
 pub mod openapi;
 pub mod ops;
+pub mod output;
 pub mod pipeline;
 pub mod proxies;
 pub mod reference;

@@ -1,6 +1,9 @@
 //! `postroom-api`: parses the command line and runs the command.
 
-use api::cli::{self, Cli, OutputClosed};
+use api::{
+    cli::{self, Cli},
+    output::OutputClosed,
+};
 use base::{db, telemetry::chain};
 use clap::Parser;
 use std::process::ExitCode;

@@ -101,9 +101,9 @@ async fn each_provider_takes_its_own_fields_and_says_which_does_not_fit() {
     });
     let webhook = json!({"provider": "webhook", "url": "https://hooks.example.org/x"});
     for (base, field, value, pointer, code) in [
-        (&mail, "address", Value::Null, "/address", "INVALID_VALUE"),
-        (&mail, "smtp", Value::Null, "/smtp", "INVALID_VALUE"),
-        (&mail, "password", Value::Null, "/password", "INVALID_VALUE"),
+        (&mail, "address", Value::Null, "/address", "MISSING_FIELD"),
+        (&mail, "smtp", Value::Null, "/smtp", "MISSING_FIELD"),
+        (&mail, "password", Value::Null, "/password", "MISSING_FIELD"),
         (
             &mail,
             "url",
@@ -118,7 +118,7 @@ async fn each_provider_takes_its_own_fields_and_says_which_does_not_fit() {
             "/max_recipients",
             "INVALID_VALUE",
         ),
-        (&calendar(), "url", Value::Null, "/url", "INVALID_VALUE"),
+        (&calendar(), "url", Value::Null, "/url", "MISSING_FIELD"),
         (
             &calendar(),
             "url",

@@ -1,7 +1,6 @@
 //! What happens to Postgres costs time and nothing else: no job is given up, no attempt counted, no restart needed, and
 //! readiness and metrics say what is wrong meanwhile.
 
-mod far;
 mod fence;
 mod hosts;
 mod outage;
@@ -10,6 +9,7 @@ mod promotion;
 mod ready;
 mod refuses;
 mod retention;
+mod round_trips;
 mod silent;
 mod upgrade;
 

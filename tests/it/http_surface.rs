@@ -460,7 +460,7 @@ async fn database_that_does_not_answer_is_a_503_and_never_a_401() {
     let not_ready = send(http().get(&ready)).await;
     assert_eq!(
         (not_ready.status.as_u16(), not_ready.text.as_str()),
-        (503, "the database does not answer\n")
+        (503, "the database answers too late\n")
     );
     let live = send(http().get(format!("http://{}/livez", api.ops))).await;
     assert_eq!(live.status, 200);

@@ -180,7 +180,7 @@ async fn draining_api_is_not_ready_accepts_nobody_and_ends_with_its_last_request
 #[tokio::test]
 async fn api_goes_by_the_clock_of_the_database() {
     let db = TestDb::new().await;
-    // The database is two hours ahead for whoever asks for its clock.
+    // The database is two hours ahead for statements that ask for its clock.
     db.execute(
         "create function clock_timestamp() returns timestamptz volatile language sql as
              $$ select pg_catalog.clock_timestamp() + interval '2 hours' $$;

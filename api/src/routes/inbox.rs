@@ -7,7 +7,6 @@ use crate::{
     etag::{Versioned, has_version},
     extract::{CurrentSession, Id, IfMatch, StrictJson},
     route_table::{Access, Route},
-    routes::records::fields,
 };
 use axum::{Json, extract::State, http::Method};
 use base::JobId;
@@ -149,11 +148,11 @@ struct Item {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["bucket"] }, { "required": ["until"] }]))]
 struct Deferral {
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "Bucket")]
     bucket: Option<Bucket>,
     /// RFC 3339, `tomorrow 09:00` or `monday 09:00` in your zone; at most a year ahead.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String")]
     until: Option<String>,
 }

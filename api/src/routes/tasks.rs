@@ -95,11 +95,11 @@ pub(super) struct TaskBody {
 pub(super) struct NewTaskBody {
     #[schemars(length(min = 1, max = 200))]
     title: String,
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "ProjectId")]
     project_id: Option<ProjectId>,
     /// Name of the project instead of its id; the project is created if there is none.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", length(min = 1, max = 100))]
     project: Option<String>,
     /// `ready` by default.

@@ -1,6 +1,6 @@
 //! [`Job`]: a claimed job, and the states of a job.
 
-use crate::place::Place;
+use crate::tuple_id::TupleId;
 use base::{JobId, TenantId, WorkerId, str_enum};
 use chrono::{DateTime, Utc};
 
@@ -46,7 +46,7 @@ pub struct Lease {
 pub struct Job {
     pub lease: Lease,
     /// Where the claim left the job's row.
-    pub place: Place,
+    pub place: TupleId,
     pub kind: String,
     pub queue: String,
     /// 1 is the most urgent, 4 the least.

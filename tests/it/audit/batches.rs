@@ -11,7 +11,7 @@ use jobs::{
     },
     store::audit::{self, AuditEntry, Position},
 };
-use queue::{Job, Lease, Place};
+use queue::{Job, Lease, TupleId};
 use serde_json::json;
 use sqlx::PgConnection;
 use std::collections::HashSet;
@@ -32,7 +32,7 @@ async fn claimed(
                 attempt,
                 worker,
             },
-            place: Place::default(),
+            place: TupleId::default(),
             kind: "audit.kind".to_owned(),
             queue: "audit".to_owned(),
             priority: 3,

@@ -25,22 +25,8 @@ fn with_bodies() -> Vec<(Operation, &'static Value)> {
     bodies.collect()
 }
 
-/// Whether null fits a schema. One that names no type takes anything.
-fn takes_null(schema: &'static Value) -> bool {
-    let schema = resolve(schema);
-    let of_type = |types: &Value| {
-        let mut names = types.as_array().into_iter().flatten().chain([types]);
-        names.any(|name| name == "null")
-    };
-    let any = schema["anyOf"].as_array().into_iter().flatten();
-    let typed = ["type", "enum", "const", "anyOf", "oneOf"].iter();
-    of_type(&schema["type"])
-        || any.into_iter().any(takes_null)
-        || typed.filter_map(|keyword| schema.get(keyword)).count() == 0
-}
-
 #[tokio::test]
-async fn body_is_refused_where_its_schema_takes_neither_an_array_nor_null() {
+async fn array_is_no_body_and_no_object_in_one() {
     let db = TestDb::new().await;
     let api = TestApi::start(&db).await;
     let owner = api.sign_in(&db).await;
@@ -53,21 +39,18 @@ async fn body_is_refused_where_its_schema_takes_neither_an_array_nor_null() {
             .flatten()
             .collect();
         let mut cases = vec![
-            (json!([]), String::new(), true),
-            (vec![Value::Null; fields.len()].into(), String::new(), true),
+            (json!([]), String::new()),
+            (vec![Value::Null; fields.len()].into(), String::new()),
         ];
         for (name, field) in fields {
             let pointer = format!("/{name}");
-            let mut null = json!({});
-            null[name] = Value::Null;
-            cases.push((null, pointer.clone(), !takes_null(field)));
             if resolve(field)["type"] == "object" {
                 let mut array = json!({});
                 array[name] = json!([null, null]);
-                cases.push((array, pointer, true));
+                cases.push((array, pointer));
             }
         }
-        for (body, pointer, is_refused) in cases {
+        for (body, pointer) in cases {
             seen += 1;
             let segments = operation.path.split('/').map(|segment| {
                 if segment.starts_with('{') {
@@ -82,13 +65,12 @@ async fn body_is_refused_where_its_schema_takes_neither_an_array_nor_null() {
             let request = request.header("Idempotency-Key", "bodies").json(&body);
             let answer = send(request).await;
             let at = &answer.body["errors"][0]["pointer"];
-            let refused = answer.status == 422 && *at == pointer;
-            if refused != is_refused {
+            if answer.status != 422 || *at != pointer {
                 wrong.push(format!("{} {body}: {}", operation.name, answer.text));
             }
         }
     }
-    assert!(seen > 100, "{seen} bodies");
+    assert!(seen > 60, "{seen} bodies");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

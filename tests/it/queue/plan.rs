@@ -1,7 +1,7 @@
 //! Claims keep one plan, and it reads along the index whatever the statistics said when it was made.
 
 use super::{resume::Claims, *};
-use queue::Place;
+use queue::TupleId;
 use sqlx::{PgPool, Row, postgres::PgPoolOptions};
 
 /// Jobs of three tenants that wait while a claim is counted.
@@ -122,7 +122,7 @@ async fn settle_planned_on_an_empty_table_looks_each_job_up_when_it_is_full() {
         let mut jobs = Claims::new().next_of(&pool, 200).await;
         // Half of them have moved since.
         for job in jobs.iter_mut().step_by(2) {
-            job.place = Place::default();
+            job.place = TupleId::default();
         }
         let succeeded: Vec<_> = jobs.iter().map(|job| (job, &output)).collect();
         let (whole, fetched) = scans(&pool).await;

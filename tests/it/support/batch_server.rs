@@ -188,7 +188,7 @@ fn lock(shared: &Arc<Mutex<ServerState>>) -> MutexGuard<'_, ServerState> {
     shared.lock().expect("no panic with the lock")
 }
 
-/// The same prices whoever the provider is.
+/// The same prices for each provider.
 fn prices() -> tempfile::NamedTempFile {
     let price = |provider| {
         json!({ "provider": provider, "model": MODEL, "input": 0.75, "output": 4.5,

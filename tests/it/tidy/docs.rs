@@ -55,7 +55,10 @@ fn literals(code: &str) -> impl Iterator<Item = String> {
 }
 
 fn is_variable(word: &str) -> bool {
-    word.contains('_') && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+    word.contains('_')
+        && !word.ends_with('_')
+        && !word.starts_with("CARGO_")
+        && word.chars().all(|c| c.is_ascii_uppercase() || c == '_')
 }
 
 /// The words in backticks of a document, outside its code blocks.

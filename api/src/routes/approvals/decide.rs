@@ -8,10 +8,7 @@ use crate::{
     etag::Versioned,
     extract::{CurrentSession, Id, IfMatch, StrictJson, body, if_match, json},
     route_table::{Access, Route},
-    routes::{
-        drafts::{instructions::instructions, not_yours},
-        records::fields,
-    },
+    routes::drafts::{instructions::instructions, not_yours},
 };
 use axum::{
     extract::{Request, State},
@@ -116,11 +113,11 @@ const MAX_HOLD_SECONDS: i64 = 60;
 )]
 struct Edit {
     /// Parameters that replace the current ones; null removes one. Not for drafts.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "Map<String, Value>")]
     patch: Option<Map<String, Value>>,
     /// Only for a draft: what to change. A job writes the next version; until then the approval is `editing`.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", length(min = 1, max = 2000))]
     instructions: Option<String>,
 }

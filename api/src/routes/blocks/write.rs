@@ -9,7 +9,6 @@ use crate::{
     etag::Versioned,
     extract::{CurrentSession, Id, IfMatch, StrictJson, if_match},
     route_table::{Access, Route},
-    routes::records::fields,
 };
 use axum::{
     extract::State,
@@ -95,13 +94,13 @@ struct NewBlock {
     /// The inbox item that it is for. An item has one open block at a time.
     #[serde(default)]
     inbox_item_id: Option<InboxItemId>,
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "Moment")]
     start_at: Option<Moment>,
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "Moment")]
     end_at: Option<Moment>,
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "i64", range(min = 5, max = 480))]
     minutes: Option<i64>,
     /// Set for one of several plans between which the user chooses.

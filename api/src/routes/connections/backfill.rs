@@ -7,10 +7,7 @@ use crate::{
     error::{ApiError, Code},
     extract::{CurrentSession, Id, StrictJson},
     route_table::{Access, ResponseHeader, Route},
-    routes::{
-        jobs::{JobBody, submit},
-        records::fields,
-    },
+    routes::jobs::{JobBody, submit},
 };
 use axum::{extract::State, http::Method, response::Response};
 use jobs::{
@@ -64,7 +61,7 @@ struct NewBackfill {
     /// Email that the server received before is left out.
     since: Moment,
     /// Email that the server received then or later is left out; none by default.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "Moment")]
     until: Option<Moment>,
     /// The most emails to read; 1,000 by default.

@@ -1,9 +1,6 @@
 //! The bodies that describe an account: [`NewConnection`] and [`NewSecret`], checked field by field.
 
-use crate::{
-    error::{ApiError, Code},
-    routes::records::fields,
-};
+use crate::error::{ApiError, Code};
 use jobs::{
     commands::connections::connect::Connect,
     domain::{
@@ -45,7 +42,7 @@ use serde::Deserialize;
 pub(super) struct NewConnection {
     provider: Provider,
     /// `imap_smtp`: the sender's address.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", email, length(min = 3, max = 320))]
     address: Option<String>,
     /// Shown beside the address.
@@ -53,7 +50,7 @@ pub(super) struct NewConnection {
     #[schemars(length(min = 1, max = 100))]
     display_name: Option<String>,
     /// `imap_smtp`: the server that accepts email.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "Server")]
     smtp: Option<Server>,
     /// `imap_smtp`: the server of the mailbox, with the same user name and password unless `smtp` has its own. Without it,
@@ -63,15 +60,15 @@ pub(super) struct NewConnection {
     imap: Option<Server>,
     /// `caldav`: the calendar collection. `webhook`: the address that calls are posted to, sealed like a password. An
     /// https URL without user name and password.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", url, length(min = 8, max = 300))]
     url: Option<String>,
     /// `imap_smtp` and `caldav`; empty if the server asks for none.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", length(max = 320))]
     username: Option<String>,
     /// `imap_smtp` and `caldav`.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", length(max = 1000))]
     password: Option<SecretString>,
     /// `imap_smtp`: the user name for `smtp` if it has one of its own; empty if `smtp` wants no login.
@@ -115,17 +112,17 @@ pub(super) struct NewConnection {
     ])
 )]
 pub(super) struct NewSecret {
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", length(max = 320))]
     username: Option<String>,
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", length(max = 1000))]
     password: Option<SecretString>,
     /// Only of an email account: the user name for `smtp` if it has one of its own; empty if `smtp` wants no login.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", length(max = 320))]
     smtp_username: Option<String>,
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", length(max = 1000))]
     smtp_password: Option<SecretString>,
     #[serde(default)]

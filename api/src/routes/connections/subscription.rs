@@ -7,7 +7,6 @@ use crate::{
     error::{ApiError, Code, success},
     extract::{CurrentSession, Id, StrictJson},
     route_table::{Access, Route},
-    routes::records::fields,
 };
 use axum::{
     Json,
@@ -104,7 +103,7 @@ fn all() -> Vec<String> {
 #[serde(deny_unknown_fields)]
 struct Replay {
     /// Events from this moment on.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "Moment")]
     since: Option<Moment>,
     /// Events after this position of the subscription.

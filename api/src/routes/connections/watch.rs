@@ -6,7 +6,6 @@ use crate::{
     error::{ApiError, Code, success},
     extract::{CurrentSession, Id, StrictJson},
     route_table::{Access, Route},
-    routes::records::fields,
 };
 use axum::{
     Json,
@@ -100,7 +99,7 @@ struct NewWatch {
     #[schemars(with = "Vec<FolderName>", length(min = 1, max = 200))]
     folders: Vec<String>,
     /// Emails that the server received before are not read; now by default.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "Moment")]
     since: Option<Moment>,
 }

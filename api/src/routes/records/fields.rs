@@ -36,15 +36,6 @@ where
     Option::deserialize(deserializer).map(Some)
 }
 
-/// Reads a field that may be left out and is not null, as the document says of it.
-pub(in crate::routes) fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(deserializer).map(Some)
-}
-
 pub(in crate::routes) fn name(pointer: &str, text: &str, max: usize) -> Result<Name, ApiError> {
     Name::parse(text, max).map_err(|fault| invalid(pointer, fault.code(), fault.to_string()))
 }

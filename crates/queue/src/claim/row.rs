@@ -1,12 +1,12 @@
 //! The row that every claiming statement returns, and the part that all of those statements share.
 
-use crate::{Job, Lease, Place};
+use crate::{Job, Lease, TupleId};
 use base::{JobId, TenantId, WorkerId};
 use chrono::{DateTime, Utc};
 
 /// A claimed row of `jobs`.
 pub(super) struct Row {
-    pub(super) place: Place,
+    pub(super) place: TupleId,
     pub(super) id: JobId,
     pub(super) tenant_id: TenantId,
     pub(super) kind: String,
@@ -59,7 +59,7 @@ macro_rules! claimed_rows {
     ($claim:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             crate::claim::row::Row,
-            r#"select place as "place!: crate::Place", id as "id!: base::JobId", tenant_id as "tenant_id!: base::TenantId", kind as "kind!", queue as "queue!",
+            r#"select place as "place!: crate::TupleId", id as "id!: base::JobId", tenant_id as "tenant_id!: base::TenantId", kind as "kind!", queue as "queue!",
                       priority as "priority!", args as "args!", attempt as "attempt!", errors as "errors!",
                       crashes as "crashes!", max_attempts as "max_attempts!", run_at as "run_at!",
                       created_at as "created_at!", started_at as "started_at!", request_id, traceparent,

@@ -12,9 +12,6 @@ const LATE: Duration = Duration::from_secs(1);
 
 /// Reads the database's clock, and lets [`clock::Clock::System`] follow it if the two differ by seconds. Returns how far the
 /// database is ahead if that changed.
-///
-/// # Errors
-/// If the database does not answer.
 pub async fn follow(pool: &PgPool) -> Result<Option<TimeDelta>, sqlx::Error> {
     let mut connection = pool.acquire().await?;
     let asked = Instant::now();

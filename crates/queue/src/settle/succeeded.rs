@@ -1,6 +1,6 @@
 //! [`settle_succeeded`]: settles plain successes by the batch.
 
-use crate::{Job, Place};
+use crate::{Job, TupleId};
 use base::JobId;
 use sqlx::{PgExecutor, types::Json};
 use std::collections::HashSet;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// The arguments of the database's function `settle_placed`, a column for each of the attempts.
 pub struct SucceededColumns<'a> {
-    pub places: Vec<Place>,
+    pub places: Vec<TupleId>,
     pub tenants: Vec<Uuid>,
     pub jobs: Vec<Uuid>,
     pub attempts: Vec<i32>,
@@ -61,7 +61,7 @@ pub async fn settle_succeeded<'c>(
     let columns = SucceededColumns::of(succeeded);
     let unsettled = sqlx::query_scalar!(
         r#"select settle_placed($1, $2, $3, $4, $5, $6) as "unsettled!""#,
-        &columns.places as &[Place],
+        &columns.places as &[TupleId],
         &columns.tenants,
         &columns.jobs,
         &columns.attempts,

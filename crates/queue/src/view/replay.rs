@@ -1,7 +1,7 @@
 //! [`find`]: a job of any tenant with its arguments, as its handler would get it. For development: it looks for the id in every
 //! tenant's rows.
 
-use crate::{Job, JobState, Lease, Place};
+use crate::{Job, JobState, Lease, TupleId};
 use base::{JobId, TenantId, WorkerId};
 use sqlx::PgConnection;
 
@@ -48,7 +48,7 @@ pub async fn find(conn: &mut PgConnection, id: JobId) -> Result<Option<StoredJob
                 attempt: row.attempt,
                 worker: WorkerId::new(),
             },
-            place: Place::default(),
+            place: TupleId::default(),
             kind: row.kind,
             queue: row.queue,
             priority: row.priority,

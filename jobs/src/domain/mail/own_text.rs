@@ -1,8 +1,8 @@
 //! What the writer of an email says in it: [`own_text`], without quoted lines, the email that is answered and the signature.
 
-mod marks;
+mod quote_words;
 
-use marks::{FROM, OTHERS, SENT, WROTE};
+use quote_words::{FROM, OTHERS, SENT, WROTE};
 
 /// Writer and date of an earlier email stand within so many lines.
 const BLOCK: usize = 5;

@@ -1,7 +1,7 @@
 //! [`settle_succeeded`]: the hot path, where jobs are settled and audited by the hundred.
 
 use base::{JobId, telemetry::trace_id};
-use queue::{Job, Place, settle::SucceededColumns};
+use queue::{Job, TupleId, settle::SucceededColumns};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, types::Json};
@@ -34,7 +34,7 @@ pub async fn settle_succeeded(
     }
     let unsettled = sqlx::query_scalar!(
         r#"select settle_audited($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as "unsettled!""#,
-        &columns.places as &[Place],
+        &columns.places as &[TupleId],
         &columns.tenants,
         &columns.jobs,
         &columns.attempts,

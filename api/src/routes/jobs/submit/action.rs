@@ -7,7 +7,7 @@ use crate::{
     error::{ApiError, Code},
     extract::{Idempotent, json},
     route_table::{Access, ResponseHeader, Route},
-    routes::{jobs::JobBody, records::fields},
+    routes::jobs::JobBody,
 };
 use axum::{extract::State, http::Method, response::Response};
 use jobs::{
@@ -64,15 +64,15 @@ pub(super) fn route() -> Route {
 )]
 pub(super) struct ActionBody {
     /// Executed in this order.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "Vec<ActionItemBody>", length(min = 1, max = 50))]
     actions: Option<Vec<ActionItemBody>>,
     /// An approved approval.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "ApprovalId")]
     approval_id: Option<ApprovalId>,
     /// The version of the approval.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "i32", range(min = 1))]
     version: Option<i32>,
     /// Reports what would happen, without effects. Only with `actions`.

@@ -6,7 +6,7 @@ use crate::{
     error::{ApiError, Code},
     extract::Idempotent,
     route_table::{Access, ResponseHeader, Route},
-    routes::{drafts::instructions::text_at, jobs::JobBody, records::fields},
+    routes::{drafts::instructions::text_at, jobs::JobBody},
 };
 use axum::{extract::State, http::Method, response::Response};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -92,7 +92,7 @@ pub(super) fn route() -> Route {
 pub(super) struct DraftBody {
     mode: DraftMode,
     /// The email to answer, forward or follow up: the id in the output of its triage.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "MessageId")]
     message_id: Option<MessageId>,
     /// Addresses without names; at most 50 recipients in all.
@@ -106,11 +106,11 @@ pub(super) struct DraftBody {
     #[schemars(length(max = 49), inner(email, length(min = 3, max = 320)))]
     bcc: Vec<String>,
     /// What the email is to achieve.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", length(min = 1, max = 2000))]
     intent: Option<String>,
     /// How to write it, or what to change.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "String", length(min = 1, max = 2000))]
     instructions: Option<String>,
     #[serde(default)]
@@ -128,11 +128,11 @@ pub(super) struct DraftBody {
     #[schemars(range(min = 0, max = 90))]
     follow_up_days: Option<i16>,
     /// The draft to revise.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "DraftId")]
     draft_id: Option<DraftId>,
     /// The version that you have read; 409 if it is not the newest.
-    #[serde(default, deserialize_with = "fields::given")]
+    #[serde(default)]
     #[schemars(with = "i32", range(min = 1))]
     base_version: Option<i32>,
     /// Writes nothing but the job's output.

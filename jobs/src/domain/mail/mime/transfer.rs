@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_in_front_of_base64_is_told_from_it() {
+    fn text_in_front_of_base64_is_left_out() {
         for (body, banner, text, footer) in [
             (
                 "[EXTERNAL] Take care.\n\nSGVsbG8=\n",

@@ -1,4 +1,4 @@
-//! [`Place`]: where the row of a claimed job lies in its table.
+//! [`TupleId`]: where the row of a claimed job lies in its table.
 
 use sqlx::{
     Database, Decode, Encode, Postgres, Type,
@@ -10,27 +10,27 @@ use sqlx::{
 /// Where a job's row lies (a `tid`), so that its settle finds it without an index. The row moves when it is updated, for example
 /// because its lease is renewed; the default is no place at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place([u8; 6]);
+pub struct TupleId([u8; 6]);
 
-impl Type<Postgres> for Place {
+impl Type<Postgres> for TupleId {
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_oid(Oid(27))
     }
 }
 
-impl PgHasArrayType for Place {
+impl PgHasArrayType for TupleId {
     fn array_type_info() -> PgTypeInfo {
         PgTypeInfo::with_oid(Oid(1010))
     }
 }
 
-impl Decode<'_, Postgres> for Place {
+impl Decode<'_, Postgres> for TupleId {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
         Ok(Self(value.as_bytes()?.try_into()?))
     }
 }
 
-impl Encode<'_, Postgres> for Place {
+impl Encode<'_, Postgres> for TupleId {
     fn encode_by_ref(
         &self,
         buffer: &mut <Postgres as Database>::ArgumentBuffer,
