@@ -28,9 +28,8 @@ pub const LOG: Variable = Variable::with_default(
 )
 .example("info,worker=debug");
 
-/// Silences a crate that logs all that it sends to a server, including passwords, and notices of Postgres, which are about
-/// single statements and not for operators.
-const SILENT: [&str; 2] = ["async_imap=off", "sqlx::postgres::notice=error"];
+/// Silences notices of Postgres, which are about single statements and not for operators.
+const SILENT: &str = "sqlx::postgres::notice=error";
 
 /// Reads which log events are written, for [`init`].
 pub fn directives(env: &mut Env) -> String {
@@ -43,9 +42,7 @@ pub fn directives(env: &mut Env) -> String {
 
 fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     let filter = EnvFilter::builder().parse(directives)?;
-    SILENT.iter().try_fold(filter, |filter, directive| {
-        Ok(filter.add_directive(directive.parse::<Directive>()?))
-    })
+    Ok(filter.add_directive(SILENT.parse::<Directive>()?))
 }
 
 /// What a process tells of itself, and to whom.
