@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::{sync::watch, time::sleep};
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -79,11 +79,12 @@ async fn write(
     cancelled: CancellationToken,
     mut unwritten: watch::Receiver<Progress>,
 ) {
-    sleep(FIRST_DELAY).await;
+    let mut delay = FIRST_DELAY;
     loop {
-        if unwritten.changed().await.is_err() || unwritten.has_changed().is_err() {
+        if ended_within(delay, &unwritten).await || unwritten.changed().await.is_err() {
             return;
         }
+        delay = INTERVAL;
         let progress = unwritten.borrow_and_update().clone();
         match progress::report(&pool, lease, &progress).await {
             Ok(true) => {}
@@ -98,6 +99,12 @@ async fn write(
                 unwritten.mark_changed();
             }
         }
-        sleep(INTERVAL).await;
     }
+}
+
+/// Waits, at most until the attempt ends, and says whether it has: its span is exported when this task is done, too.
+async fn ended_within(delay: Duration, reports: &watch::Receiver<Progress>) -> bool {
+    let mut reports = reports.clone();
+    let ended = reports.wait_for(|_| false);
+    timeout(delay, ended).await.is_ok()
 }
