@@ -9,6 +9,7 @@ pub(crate) mod binaries;
 pub(crate) mod boards;
 pub(crate) mod caller;
 pub(crate) mod certificates;
+pub(crate) mod claim;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod contract;

@@ -67,7 +67,7 @@ impl Point {
     }
 }
 
-async fn dies_at(point: Point) -> TestDb {
+async fn dies_at(point: Point) {
     let db = TestDb::new().await;
     let model = FakeModel::start(point.script()).await;
     let api = Api::spawn(&db).await;
@@ -127,11 +127,9 @@ async fn dies_at(point: Point) -> TestDb {
     ] {
         assert_eq!(db.one::<i64>(sql).await, wanted, "{point:?}: {sql}");
     }
-    db
 }
 
-/// Tries the points side by side. Drops the databases when all have ended: dropping one blocks this thread until every connection
-/// of the server has heard of it, and one that logs in on this thread would not.
+/// Tries the points side by side.
 async fn die_at(points: &[Point]) {
     let deaths = points.iter().map(|point| dies_at(*point));
     futures::future::join_all(deaths).await;

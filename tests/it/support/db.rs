@@ -9,7 +9,7 @@ use sqlx::{
     AssertSqlSafe, Connection, PgConnection, PgPool, Row,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use std::{str::FromStr, time::Duration};
+use std::{cell::RefCell, str::FromStr, time::Duration};
 
 /// "postroom" in a byte each: no other application of a developer's cluster takes this advisory lock.
 const TEMPLATE_LOCK: i64 = i64::from_be_bytes(*b"postroom");
@@ -17,9 +17,11 @@ const TEMPLATE_LOCK: i64 = i64::from_be_bytes(*b"postroom");
 /// `object_in_use`: somebody is still connected to the template.
 const SOURCE_IN_USE: &str = "55006";
 
-/// A migrated, empty database. Dropped with the value, also while others are connected to it.
+/// A migrated, empty database. Dropped when the thread of its test ends, also while others are connected to it.
 pub(crate) struct TestDb {
     name: String,
+    /// On the cluster of all tests.
+    is_shared: bool,
     admin: PgConnectOptions,
     pool: PgPool,
 }
@@ -41,20 +43,20 @@ impl TestDb {
     pub(crate) async fn new() -> Self {
         let admin = admin_options();
         let template = template(&admin).await;
-        Self::copy_of(Some(&template), admin).await
+        Self::copy_of(Some(&template), admin, true).await
     }
 
     /// A migrated database on another cluster, given by a superuser's address: one that a test may stop.
     pub(crate) async fn on(admin_url: &str) -> Self {
         let admin = PgConnectOptions::from_str(admin_url).expect("a Postgres address");
-        let db = Self::copy_of(None, admin).await;
+        let db = Self::copy_of(None, admin, false).await;
         migrate(db.admin.clone().database(&db.name)).await;
         db
     }
 
     /// A database without any table: for the tests of migrating itself.
     pub(crate) async fn unmigrated() -> Self {
-        Self::copy_of(None, admin_options()).await
+        Self::copy_of(None, admin_options(), true).await
     }
 
     /// Turns to the same database on another cluster, given by a superuser's address: a standby that was promoted.
@@ -63,12 +65,17 @@ impl TestDb {
         self.pool = pool(self.admin.clone().database(&self.name));
     }
 
-    async fn copy_of(template: Option<&str>, admin: PgConnectOptions) -> Self {
+    async fn copy_of(template: Option<&str>, admin: PgConnectOptions, is_shared: bool) -> Self {
         let name = format!("test_{}", uuid::Uuid::now_v7().simple());
         let template = template.map_or_else(String::new, |name| format!(" template {name}"));
         create(&admin, &format!("create database {name}{template}")).await;
         let pool = pool(admin.clone().database(&name));
-        Self { name, admin, pool }
+        Self {
+            name,
+            is_shared,
+            admin,
+            pool,
+        }
     }
 
     /// Five connections of the test's own, apart from those of the processes under test.
@@ -138,28 +145,49 @@ fn pool(options: PgConnectOptions) -> PgPool {
 }
 
 impl Drop for TestDb {
-    /// On a thread with a runtime of its own: a destructor cannot wait inside the test's runtime.
+    /// Leaves the database to the end of the thread. One on a cluster of the test's own is gone with it.
     fn drop(&mut self) {
-        let (admin, name) = (self.admin.clone(), self.name.clone());
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(async {
-                let mut conn = PgConnection::connect_with(&admin).await?;
-                statement(
-                    &mut conn,
-                    &format!("drop database if exists {name} with (force)"),
-                )
-                .await
-            })
-        })
-        .join();
-        // A second panic would hide the first; a database that stays behind is gone with its cluster.
-        if !matches!(dropped, Ok(Ok(()))) && !std::thread::panicking() {
-            panic!("could not drop {}: {dropped:?}", self.name);
+        if self.is_shared {
+            LEFT.with_borrow_mut(|left| left.0.push((self.admin.clone(), self.name.clone())));
         }
     }
+}
+
+thread_local! {
+    static LEFT: RefCell<LeftDatabases> = RefCell::default();
+}
+
+/// The databases of a thread's tests, dropped when it ends. Not before: `drop database` waits until every connection of the server
+/// has heard of it. One that logs in to this thread's runtime would not while the thread waits, and every test that drops its
+/// database then waits for `authentication_timeout`, a minute.
+#[derive(Default)]
+struct LeftDatabases(Vec<(PgConnectOptions, String)>);
+
+impl Drop for LeftDatabases {
+    /// On a thread with a runtime of its own: this one's has ended.
+    fn drop(&mut self) {
+        let left = std::mem::take(&mut self.0);
+        let names: Vec<_> = left.iter().map(|(_, name)| name.clone()).collect();
+        let dropped = std::thread::spawn(move || drop_databases(left)).join();
+        // A second panic would hide the first; a database that stays behind is gone with its cluster.
+        if !matches!(dropped, Ok(Ok(()))) && !std::thread::panicking() {
+            panic!("could not drop {names:?}: {dropped:?}");
+        }
+    }
+}
+
+fn drop_databases(left: Vec<(PgConnectOptions, String)>) -> Result<(), sqlx::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        for (admin, name) in left {
+            let mut conn = PgConnection::connect_with(&admin).await?;
+            let drop = format!("drop database if exists {name} with (force)");
+            statement(&mut conn, &drop).await?;
+        }
+        Ok(())
+    })
 }
 
 fn admin_options() -> PgConnectOptions {
