@@ -358,7 +358,8 @@ async fn account_that_rejects_its_password_waits_for_a_new_one() {
     watch(&app, &["INBOX"]).await;
     let watched = eventually(SOON, async || {
         let found = seen(&app).await;
-        (found["status"] == "reauth_required")
+        // The connection's status and the watch's error are written one after the other.
+        (found["status"] == "reauth_required" && !found["last_error"].is_null())
             .then_some(found.clone())
             .ok_or_else(|| found.to_string())
     })
