@@ -116,6 +116,19 @@ impl Setup {
                    from llm_calls";
         serde_json::from_value(self.db.one(sql).await).expect("triples")
     }
+
+    /// Of three requests, a batch answered none, and each was then made by itself.
+    async fn assert_made_one_by_one(&self) {
+        let expected = [
+            row("batch", "batch_expired", 0),
+            row("batch", "batch_expired", 0),
+            row("batch", "transient", 0),
+            row("standard", "ok", ORDINARY),
+            row("standard", "ok", ORDINARY),
+            row("standard", "ok", ORDINARY),
+        ];
+        assert_eq!(self.recorded().await, expected);
+    }
 }
 
 fn row(tier: &str, outcome: &str, cost: i64) -> (String, String, i64) {
@@ -155,15 +168,7 @@ async fn requests_that_a_batch_of_gemini_did_not_answer_are_made_one_by_one() {
         (setup.server.batches(), setup.server.singles()),
         (vec![3], 3)
     );
-    let expected = [
-        row("batch", "batch_expired", 0),
-        row("batch", "batch_expired", 0),
-        row("batch", "transient", 0),
-        row("standard", "ok", ORDINARY),
-        row("standard", "ok", ORDINARY),
-        row("standard", "ok", ORDINARY),
-    ];
-    assert_eq!(setup.recorded().await, expected);
+    setup.assert_made_one_by_one().await;
 }
 
 #[tokio::test]
@@ -254,15 +259,7 @@ async fn requests_that_a_batch_did_not_answer_are_made_one_by_one() {
     setup.submit(0..3).await;
     setup.assert_done(3).await;
     assert_eq!(setup.server.singles(), 3);
-    let expected = [
-        row("batch", "batch_expired", 0),
-        row("batch", "batch_expired", 0),
-        row("batch", "transient", 0),
-        row("standard", "ok", ORDINARY),
-        row("standard", "ok", ORDINARY),
-        row("standard", "ok", ORDINARY),
-    ];
-    assert_eq!(setup.recorded().await, expected);
+    setup.assert_made_one_by_one().await;
 }
 
 #[tokio::test]

@@ -8,11 +8,12 @@ use crate::{
     blocks::block,
     support::{
         Client, TestDb,
+        claim::claim_job,
         client::{TestResponse, send},
         system::TestApi,
     },
 };
-use base::{JobId, TenantId, WorkerId};
+use base::{JobId, TenantId};
 use futures::future::join_all;
 use jobs::{
     commands::effects::{LedgerError, Reserved, begin, end, mark_lost, reserve},
@@ -26,14 +27,9 @@ use jobs::{
     kinds::triage::{Args, Mode, Triage},
     store::effects,
 };
-use queue::{
-    Job, JobKind, NewJob,
-    claim::{self, Claim},
-    enqueue::enqueue,
-};
+use queue::{Job, JobKind, NewJob, enqueue::enqueue};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// A running job of this tenant; which kind does not matter to the ledger.
 async fn running(db: &TestDb, tenant: TenantId) -> Job {
@@ -52,34 +48,14 @@ async fn running(db: &TestDb, tenant: TenantId) -> Job {
     };
     let mut conn = db.pool().acquire().await.unwrap();
     enqueue(&mut conn, &job).await.unwrap();
-    claim_one(db).await
-}
-
-async fn claim_one(db: &TestDb) -> Job {
-    let kinds = [Triage::NAME.to_owned()];
-    let wanted = Claim {
-        queue: Triage::QUEUE,
-        kinds: &kinds,
-        worker: WorkerId::new(),
-        lease: Duration::from_secs(30),
-        limit: 1,
-        turn: claim::FairnessTurn::default(),
-        priorities: &[1, 2, 3, 4],
-        capacity: &claim::Capacity::UNLIMITED,
-    };
-    claim::claim(db.pool(), &wanted)
-        .await
-        .unwrap()
-        .jobs
-        .pop()
-        .unwrap()
+    claim_job(db, (Triage::QUEUE, Triage::NAME)).await
 }
 
 /// The same job in the hands of its next attempt.
 async fn next_attempt(db: &TestDb) -> Job {
     db.execute("update jobs set state = 'available', lease_until = null, worker_id = null")
         .await;
-    claim_one(db).await
+    claim_job(db, (Triage::QUEUE, Triage::NAME)).await
 }
 
 fn task(tenant: TenantId, title: &str) -> NewEffect {

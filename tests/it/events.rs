@@ -4,11 +4,10 @@ mod http;
 mod log;
 mod reports;
 
-use crate::support::TestDb;
-use base::{JobId, TenantId, WorkerId};
+use crate::support::{TestDb, claim::claim_job};
+use base::{JobId, TenantId};
 use queue::{
-    Failure, Job, Lease, NewJob, Outcome,
-    claim::{Capacity, Claim, FairnessTurn, claim},
+    Failure, Lease, NewJob, Outcome,
     enqueue::enqueue,
     run::{
         cancel::{Cancelled, cancel},
@@ -22,8 +21,6 @@ use queue::{
 };
 use serde_json::json;
 use std::time::Duration;
-
-const LEASE: Duration = Duration::from_secs(30);
 
 /// A job in a database of its own, and the operations on it.
 struct Case {
@@ -40,19 +37,7 @@ impl Case {
     }
 
     async fn claim(&self) -> Lease {
-        let kinds = ["test.noop".to_owned()];
-        let request = Claim {
-            worker: WorkerId::new(),
-            queue: "test",
-            kinds: &kinds,
-            lease: LEASE,
-            limit: 1,
-            turn: FairnessTurn::default(),
-            priorities: &[1, 2, 3, 4],
-            capacity: &Capacity::UNLIMITED,
-        };
-        let mut jobs: Vec<Job> = claim(self.db.pool(), &request).await.unwrap().jobs;
-        jobs.pop().expect("the job waits").lease
+        claim_job(&self.db, ("test", "test.noop")).await.lease
     }
 
     async fn report(&self, lease: Lease, value: f32, note: &str) -> bool {

@@ -14,7 +14,10 @@ mod plan;
 mod poll;
 mod resume;
 
-use crate::support::TestDb;
+use crate::support::{
+    TestDb,
+    claim::{LEASE, claim_jobs},
+};
 use base::{JobId, TenantId, WorkerId};
 use jobs::commands::jobs::AuditRecorder;
 use queue::runtime::recorder::rescue_recorded;
@@ -30,8 +33,6 @@ use queue::{
 };
 use serde_json::{Value, json};
 use std::{collections::HashSet, time::Duration};
-
-const LEASE: Duration = Duration::from_secs(30);
 
 fn new_job(tenant: TenantId) -> NewJob {
     NewJob {
@@ -62,18 +63,7 @@ async fn take(db: &TestDb, limit: u32) -> Vec<Job> {
 }
 
 async fn take_for(db: &TestDb, limit: u32, lease: Duration) -> Vec<Job> {
-    let kinds = ["test.noop".to_owned()];
-    let request = Claim {
-        worker: WorkerId::new(),
-        queue: "test",
-        kinds: &kinds,
-        lease,
-        limit,
-        turn: FairnessTurn::default(),
-        priorities: &[1, 2, 3, 4],
-        capacity: &Capacity::UNLIMITED,
-    };
-    claim(db.pool(), &request).await.unwrap().jobs
+    claim_jobs(db, ("test", "test.noop"), limit, lease).await
 }
 
 /// Polls once and returns the queues in which due jobs became available.

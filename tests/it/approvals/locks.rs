@@ -2,34 +2,15 @@
 //! fails by a deadlock.
 
 use super::{decide, propose};
-use crate::support::{TestDb, system::TestApi, wait::statement_waits};
-use base::WorkerId;
+use crate::support::{TestDb, claim::claim_job, system::TestApi, wait::statement_waits};
 use jobs::{
     commands::approvals::execute::begin, domain::ApprovalId, kinds::action::ActionExecute,
     store::approvals,
 };
 use queue::{
     Job, JobKind,
-    claim::{self, Claim},
     run::cancel::{Cancelled, cancel},
 };
-use std::time::Duration;
-
-async fn claimed(db: &TestDb) -> Job {
-    let kinds = [ActionExecute::NAME.to_owned()];
-    let wanted = Claim {
-        queue: ActionExecute::QUEUE,
-        kinds: &kinds,
-        worker: WorkerId::new(),
-        lease: Duration::from_secs(30),
-        limit: 1,
-        turn: claim::FairnessTurn::default(),
-        priorities: &[1, 2, 3, 4],
-        capacity: &claim::Capacity::UNLIMITED,
-    };
-    let mut claimed = claim::claim(db.pool(), &wanted).await.unwrap();
-    claimed.jobs.pop().unwrap()
-}
 
 #[tokio::test]
 async fn approval_is_revoked_at_the_moment_in_which_a_worker_begins_it() {
@@ -38,7 +19,10 @@ async fn approval_is_revoked_at_the_moment_in_which_a_worker_begins_it() {
     let client = api.sign_in(&db).await;
     let text = propose(&db, client.tenant, "Pay").await;
     assert_eq!(decide(&client, &text, "approve", 1).await.status, 200);
-    let (id, job): (ApprovalId, Job) = (text.parse().unwrap(), claimed(&db).await);
+    let (id, job): (ApprovalId, Job) = (
+        text.parse().unwrap(),
+        claim_job(&db, (ActionExecute::QUEUE, ActionExecute::NAME)).await,
+    );
 
     let mut person = db.pool().begin().await.unwrap();
     approvals::lock(&mut person, client.tenant, id)

@@ -38,6 +38,21 @@ fn message() -> Value {
     })
 }
 
+/// The call whose answer came an hour later.
+fn batched<'a>(call: &'a Call<'_>) -> BatchedCall<'a> {
+    BatchedCall {
+        task: "triage",
+        schema: &call.schema,
+        max_output_tokens: 700,
+        prompt_bytes: 10,
+        waited: Duration::from_secs(3600),
+        tenant: call.tenant,
+        job: call.job,
+        attempt: 2,
+        traceparent: None,
+    }
+}
+
 fn results(lines: &[Value]) -> ResponseTemplate {
     let text: Vec<String> = lines.iter().map(Value::to_string).collect();
     ResponseTemplate::new(200).set_body_string(text.join("\n"))
@@ -112,20 +127,10 @@ async fn anthropic_answers_are_told_from_errors_and_from_what_was_not_done() {
     let model = Model::new(client, metrics, Clock::fixed(now()), QUICK);
     let cancelled = CancellationToken::new();
     let call = call(Instant::now(), &cancelled);
-    let read = BatchedCall {
-        task: "triage",
-        schema: &call.schema,
-        max_output_tokens: 700,
-        prompt_bytes: 10,
-        waited: Duration::from_secs(3600),
-        tenant: call.tenant,
-        job: call.job,
-        attempt: 2,
-        traceparent: None,
-    };
     let (log, subscriber) = captured();
-    let (completion, usage) =
-        tracing::subscriber::with_default(subscriber, || model.read_batched(&answer, read));
+    let (completion, usage) = tracing::subscriber::with_default(subscriber, || {
+        model.read_batched(&answer, batched(&call))
+    });
     let completion = completion.unwrap();
     let span = closed(&log.text());
     assert_eq!(span["otel.name"], "chat fake-1");
@@ -143,7 +148,7 @@ async fn anthropic_answers_are_told_from_errors_and_from_what_was_not_done() {
     );
     let cut =
         json!({ "content": [], "stop_reason": "max_tokens", "usage": { "output_tokens": 7 } });
-    let (refused, usage) = model.read_batched(&cut, read);
+    let (refused, usage) = model.read_batched(&cut, batched(&call));
     assert_eq!(
         (refused.unwrap_err().class(), usage.output),
         ("truncated", 7)

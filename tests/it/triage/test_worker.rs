@@ -1,9 +1,9 @@
 //! [`TestWorker`]: one tenant, the triage handler, and a scripted model. An attempt is run and settled the way
 //! the worker does it, but step by step, so that a test can stop in between.
 
-use crate::support::people::TestTenant;
+use crate::support::{claim::claim_job, people::TestTenant};
 use async_trait::async_trait;
-use base::{JobId, WorkerId, clock::Clock};
+use base::{JobId, clock::Clock};
 use chrono::{DateTime, Utc};
 use jobs::{
     commands::rules::put_rules,
@@ -24,19 +24,13 @@ use queue::runtime::{
     reporter::Reporter,
     storing::Storing,
 };
-use queue::{
-    Enqueued, Failure, Job, JobKind, NewJob, Outcome,
-    claim::{self, Claim},
-    enqueue::enqueue,
-    settle,
-};
+use queue::{Enqueued, Failure, Job, JobKind, NewJob, Outcome, enqueue::enqueue, settle};
 use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 use tokio_util::sync::CancellationToken;
 use worker::handlers::triage::{TriageHandler, TriageMetrics};
@@ -200,23 +194,7 @@ impl TestWorker {
 
     /// Takes the one job that waits.
     pub(crate) async fn claim(&self) -> Job {
-        let kinds = [Triage::NAME.to_owned()];
-        let wanted = Claim {
-            queue: Triage::QUEUE,
-            kinds: &kinds,
-            worker: WorkerId::new(),
-            lease: Duration::from_secs(30),
-            limit: 1,
-            turn: claim::FairnessTurn::default(),
-            priorities: &[1, 2, 3, 4],
-            capacity: &claim::Capacity::UNLIMITED,
-        };
-        claim::claim(self.acme.db.pool(), &wanted)
-            .await
-            .unwrap()
-            .jobs
-            .pop()
-            .unwrap()
+        claim_job(&self.acme.db, (Triage::QUEUE, Triage::NAME)).await
     }
 
     /// The handler's part of an attempt: nothing of it is settled.

@@ -1,34 +1,15 @@
 //! A job that kills its workers, as the metrics of the worker that discards it show it, and one that fails and makes progress.
 
 use super::*;
-use base::WorkerId;
-use queue::{
-    claim::{Capacity, Claim, FairnessTurn, claim},
-    lease,
-};
-
-/// Claims the only job as a worker does that dies at once.
-async fn claimed_by_a_dead_worker(db: &TestDb) {
-    let kinds = [Probe::NAME.to_owned()];
-    let request = Claim {
-        worker: WorkerId::new(),
-        queue: Probe::QUEUE,
-        kinds: &kinds,
-        lease: SOON,
-        limit: 1,
-        turn: FairnessTurn::default(),
-        priorities: &[1, 2, 3, 4],
-        capacity: &Capacity::UNLIMITED,
-    };
-    let claimed = claim(db.pool(), &request).await.unwrap();
-    assert_eq!(claimed.jobs.len(), 1);
-}
+use crate::support::claim::claim_job;
+use queue::lease;
 
 #[tokio::test]
 async fn poison_job_counts_as_discarded_so_that_its_alert_fires() {
     let db = TestDb::new().await;
     let job = put(&db, "good").await;
-    claimed_by_a_dead_worker(&db).await;
+    // As a worker does that dies at once.
+    claim_job(&db, (Probe::QUEUE, Probe::NAME)).await;
     db.execute("update jobs set lease_until = now() - interval '1 s', crashes = max_crashes - 1")
         .await;
     let running = start(&db, &[]).await;

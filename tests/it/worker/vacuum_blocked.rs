@@ -1,26 +1,13 @@
 //! A worker whose polls and claims time out, as they do while vacuum is blocked.
 
 use super::*;
-use base::WorkerId;
-use queue::claim::{Capacity, Claim, FairnessTurn, claim};
+use crate::support::claim::claim_job;
 use sqlx::Connection;
 
 /// Enqueues and claims a job whose lease expired two hours ago.
 async fn lost_job(db: &TestDb) -> NewJob {
     let job = put(db, "plain").await;
-    let kinds = ["test.probe".to_owned()];
-    let request = Claim {
-        worker: WorkerId::new(),
-        queue: "test",
-        kinds: &kinds,
-        lease: SOON,
-        limit: 1,
-        turn: FairnessTurn::default(),
-        priorities: &FairnessTurn::default().priorities(),
-        capacity: &Capacity::UNLIMITED,
-    };
-    let batch = claim(db.pool(), &request).await.unwrap();
-    assert_eq!(batch.jobs.len(), 1);
+    claim_job(db, (Probe::QUEUE, Probe::NAME)).await;
     db.execute("update jobs set lease_until = now() - interval '2 hours'")
         .await;
     job

@@ -42,6 +42,27 @@ pub(super) fn custom_id(line: &Value) -> Option<Uuid> {
     line["custom_id"].as_str()?.parse().ok()
 }
 
+/// Deletes a batch that has ended or is there no more, and cancels another: deleting would not stop it.
+///
+/// # Errors
+/// If it may still be there.
+pub(super) async fn erase(
+    http: &Http,
+    has_ended: Result<bool, LlmError>,
+    batch: Url,
+    cancel_url: Url,
+    now: DateTime<Utc>,
+) -> Result<Erased, LlmError> {
+    match has_ended {
+        Ok(false) => cancel(http, cancel_url, now).await,
+        Err(error) if !is_gone(&error) => Err(error),
+        Ok(true) | Err(_) => {
+            delete(http, batch, now).await?;
+            Ok(Erased::Completely)
+        }
+    }
+}
+
 /// Cancels a batch that has not ended.
 ///
 /// # Errors

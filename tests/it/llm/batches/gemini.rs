@@ -136,18 +136,7 @@ async fn gemini_answers_are_told_from_errors_and_from_what_was_not_done() {
     let model = Model::new(client, metrics, Clock::fixed(now()), QUICK);
     let cancelled = CancellationToken::new();
     let call = call(Instant::now(), &cancelled);
-    let read = BatchedCall {
-        task: "triage",
-        schema: &call.schema,
-        max_output_tokens: 700,
-        prompt_bytes: 10,
-        waited: Duration::from_secs(3600),
-        tenant: call.tenant,
-        job: call.job,
-        attempt: 2,
-        traceparent: None,
-    };
-    let (completion, usage) = model.read_batched(&answered, read);
+    let (completion, usage) = model.read_batched(&answered, batched(&call));
     let completion = completion.unwrap();
     assert_eq!(
         (completion.text.as_str(), completion.tier),

@@ -8,10 +8,7 @@ use crate::{
     classify,
     error::LlmError,
     providers::{
-        batches::{
-            LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, cancel, custom_id, delete, id_of, is_gone,
-            lines,
-        },
+        batches::{LISTED, MAX_BATCH_BYTES, MAX_STATUS_BYTES, custom_id, erase, id_of, lines},
         http::{self, Body, ClientError, Http},
         reading::invalid,
         wire::Target,
@@ -124,17 +121,10 @@ impl BatchApi for AnthropicBatches {
     }
 
     async fn erase(&self, batch: &str, now: DateTime<Utc>) -> Result<Erased, LlmError> {
-        match self.has_ended(batch, now).await {
-            Ok(false) => {
-                let url = http::join(&self.url, &format!("/{batch}/cancel"));
-                return cancel(&self.http, url, now).await;
-            }
-            Err(error) if !is_gone(&error) => return Err(error),
-            Ok(true) | Err(_) => {}
-        }
-        let url = http::join(&self.url, &format!("/{batch}"));
-        delete(&self.http, url, now).await?;
-        Ok(Erased::Completely)
+        let has_ended = self.has_ended(batch, now).await;
+        let url = |of: String| http::join(&self.url, &of);
+        let (own, cancel) = (url(format!("/{batch}")), url(format!("/{batch}/cancel")));
+        erase(&self.http, has_ended, own, cancel, now).await
     }
 }
 

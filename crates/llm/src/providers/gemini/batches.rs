@@ -8,7 +8,7 @@ use crate::{
     classify,
     error::LlmError,
     providers::{
-        batches::{MAX_BATCH_BYTES, MAX_STATUS_BYTES, cancel, delete, id_of, is_gone},
+        batches::{MAX_BATCH_BYTES, MAX_STATUS_BYTES, erase, id_of},
         http::{self, Body, ClientError, Http},
         reading::invalid,
         wire::Target,
@@ -122,18 +122,10 @@ impl BatchApi for GeminiBatches {
     }
 
     async fn erase(&self, batch: &str, now: DateTime<Utc>) -> Result<Erased, LlmError> {
-        match self.has_ended(batch, now).await {
-            // Deleting it would not stop it.
-            Ok(false) => {
-                let url = http::join(&self.list, &format!("/{batch}:cancel"));
-                return cancel(&self.http, url, now).await;
-            }
-            Err(error) if !is_gone(&error) => return Err(error),
-            Ok(true) | Err(_) => {}
-        }
-        let url = http::join(&self.list, &format!("/{batch}"));
-        delete(&self.http, url, now).await?;
-        Ok(Erased::Completely)
+        let has_ended = self.has_ended(batch, now).await;
+        let url = |of: String| http::join(&self.list, &of);
+        let (own, cancel) = (url(format!("/{batch}")), url(format!("/{batch}:cancel")));
+        erase(&self.http, has_ended, own, cancel, now).await
     }
 }
 
