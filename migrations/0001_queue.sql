@@ -215,8 +215,8 @@ create table maintenance_duties (
 -- table was empty must not read all of it when it is full. `jit`, because a scan that is off counts as expensive before
 -- Postgres 18 and would be compiled.
 
--- Hands the picked rows to a worker, and returns their places and what the worker needs. They are locked, so they are found again where they lie, and by nothing else: while
--- the table is empty, a scan of an index looks cheaper.
+-- Hands the picked rows to a worker, and returns their places and what the worker needs. They are locked, so they are found
+-- again where they lie, and by nothing else: while the table is empty, a scan of an index looks cheaper.
 -- The start is `clock_timestamp()` and not `now()`, which is the arrival of the statement's first message: over a slow
 -- connection that can precede the commit that made the job available, and two of its attempts would seem to overlap.
 --
@@ -244,8 +244,8 @@ begin
             created_at, started_at, request_id, traceparent, parent_id, children;
 end $$;
 
--- Picks and locks jobs from the start of the index: by priority, then tenant after tenant beginning after the one that was served last,
--- and of each tenant the longest due first.
+-- Picks and locks jobs from the start of the index: by priority, then tenant after tenant beginning after the one that was
+-- served last, and of each tenant the longest due first.
 --
 -- It looks at 64 tenants behind the one that was served last, and at the first 64. If their jobs may not run (a limit of
 -- the tenant is reached, it is paused, no worker knows the kind), it goes on behind them: otherwise it would find
@@ -344,7 +344,8 @@ begin
     return picked;
 end $$;
 
--- Picks and locks the jobs that lie behind the given positions in the index, in the order given, with a share of the limit for each.
+-- Picks and locks the jobs that lie behind the given positions in the index, in the order given, with a share of the limit
+-- for each.
 create function pick_jobs_after(
     of_queue text, of_kinds text[], up_to bigint, priorities smallint[], tenants uuid[], run_ats timestamptz[], ids uuid[],
     shares bigint[]
@@ -423,11 +424,11 @@ begin
         tenants, ids, attempts, workers, outputs);
 end $$;
 
--- The look-ups and the hash of the two functions above are most of what a settle costs. A claim returned the place of each row,
--- and most rows still lie there.
+-- The look-ups and the hash of the two functions above are most of what a settle costs. A claim returned the place of each
+-- row, and most rows still lie there.
 
--- Settles attempts that succeeded, each where its job lies, and returns their positions, from 1. The loop over the attempts has
--- one way to a job, its place, whatever the statistics say.
+-- Settles attempts that succeeded, each where its job lies, and returns their positions, from 1. The loop over the attempts
+-- has one way to a job, its place, whatever the statistics say.
 create function finish_placed(
     places tid[], tenants uuid[], ids uuid[], attempts int[], workers uuid[], outputs jsonb[]
 ) returns int[]
@@ -458,8 +459,8 @@ begin
     return settled;
 end $$;
 
--- Settles attempts as finish_placed does, looks up the jobs that have moved since their claim, because their lease was renewed,
--- and returns the positions of the attempts that were not settled.
+-- Settles attempts as finish_placed does, looks up the jobs that have moved since their claim, because their lease was
+-- renewed, and returns the positions of the attempts that were not settled.
 create function settle_placed(
     places tid[], tenants uuid[], ids uuid[], attempts int[], workers uuid[], outputs jsonb[]
 ) returns int[]
