@@ -173,3 +173,50 @@ fn rules_for_links_and_for_words_of_an_attribute_apply() {
         "<style>[class~=hide]{display:none}</style><p class='a hide'>x</p>",
     ]);
 }
+
+#[test]
+fn rules_about_siblings_apply_in_small_documents() {
+    let hidden = |selector: &str| {
+        format!("<style>{selector}{{display:none}}</style><h1></h1><p class=a>x</p>")
+    };
+    for selector in [
+        "h1 ~ p",
+        "h1~.a",
+        "p:nth-of-type(1)",
+        "p:first-of-type",
+        "p/* a */.a/* b */",
+    ] {
+        assert_eq!(
+            seen(&format!("{}<div>end", hidden(selector))),
+            "end",
+            "{selector}"
+        );
+    }
+    let many = "<i></i>".repeat(3_000);
+    assert_eq!(seen(&format!("{many}{}end", hidden("h1 ~ p"))), "x end");
+}
+
+#[test]
+fn style_sheet_for_other_programs_hides_nothing() {
+    assert_shown(&[
+        "<style type=text/less>p.a{display:none}</style><p class=a>x</p>",
+        "<p class=a>x</p><template><style>p.a{display:none}</style></template>",
+        "<style>@supports (-webkit-overflow-scrolling:touch){p.a{display:none}}</style><p class=a>x</p>",
+        "<style>@supports (-webkit-touch-callout:none) and (color:red){p.a{display:none}}</style><p class=a>x</p>",
+    ]);
+}
+
+#[test]
+fn sizes_of_logical_directions_hide_and_tables_grow() {
+    assert_hidden(&[
+        "<div style='max-block-size:0;overflow:hidden'>x</div>",
+        "<div style='inline-size:0;overflow:hidden'>x</div>",
+        "<div style='margin-inline-start:-9999px'>x</div>",
+        "<ruby><rp>x</rp></ruby>",
+        "<table style='display:block;height:0;overflow:hidden'><td>x</table>",
+    ]);
+    assert_shown(&[
+        "<table style='height:0;overflow:hidden'><td>x</table>",
+        "<table><tr style='height:0;overflow:hidden'><td>x</table>",
+    ]);
+}

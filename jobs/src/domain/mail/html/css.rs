@@ -156,7 +156,7 @@ fn longhands(name: &str, value: &str) -> Vec<(Property, String)> {
             })
             .unwrap_or_default(),
         "font-size" => one(Property::FontSize),
-        "height" => one(Property::Height),
+        "height" | "block-size" => one(Property::Height),
         "inset" => sides(
             value,
             [
@@ -166,7 +166,7 @@ fn longhands(name: &str, value: &str) -> Vec<(Property, String)> {
                 Property::Left,
             ],
         ),
-        "left" => one(Property::Left),
+        "left" | "inset-inline-start" => one(Property::Left),
         "line-height" => one(Property::LineHeight),
         "margin" => {
             let mut sides = sides(
@@ -181,10 +181,10 @@ fn longhands(name: &str, value: &str) -> Vec<(Property, String)> {
             sides.retain(|(side, _)| matches!(side, Property::MarginTop | Property::MarginLeft));
             sides
         }
-        "margin-left" => one(Property::MarginLeft),
-        "margin-top" => one(Property::MarginTop),
-        "max-height" => one(Property::MaxHeight),
-        "max-width" => one(Property::MaxWidth),
+        "margin-left" | "margin-inline-start" => one(Property::MarginLeft),
+        "margin-top" | "margin-block-start" => one(Property::MarginTop),
+        "max-height" | "max-block-size" => one(Property::MaxHeight),
+        "max-width" | "max-inline-size" => one(Property::MaxWidth),
         "min-height" => one(Property::MinHeight),
         "min-width" => one(Property::MinWidth),
         "opacity" => one(Property::Opacity),
@@ -199,7 +199,7 @@ fn longhands(name: &str, value: &str) -> Vec<(Property, String)> {
         "translate" => one(Property::Translate),
         "visibility" => one(Property::Visibility),
         "white-space" => one(Property::WhiteSpace),
-        "width" => one(Property::Width),
+        "width" | "inline-size" => one(Property::Width),
         _ => Vec::new(),
     }
 }

@@ -4,7 +4,7 @@
 //! to `@media` is judged for the window of `values`.
 
 use super::css::{self, Declaration};
-use super::values::{MEDIUM, VIEWPORT_WIDTH, length};
+use super::values::{MEDIUM, VIEWPORT_HEIGHT, VIEWPORT_WIDTH, length};
 use cssparser::{
     AtRuleParser, CowRcStr, DeclarationParser, ParseError, Parser, ParserState,
     QualifiedRuleParser, RuleBodyItemParser, RuleBodyParser, StyleSheetParser,
@@ -17,6 +17,9 @@ use std::rc::Rc;
 const RULES: usize = 4_000;
 /// Rules that have to be tried on every element.
 const UNIVERSAL: usize = 32;
+/// Rules that look at an element's siblings, and the nodes of a document in which they are tried at all.
+const SIBLINGS: usize = 8;
+const SIBLING_NODES: usize = 2_000;
 const CHARS: usize = 500_000;
 
 /// The rules that may hide or show something, findable by what their selector's last part asks for.
@@ -24,6 +27,8 @@ const CHARS: usize = 500_000;
 pub(super) struct StyleSheet {
     rules: Vec<Rule>,
     by_key: HashMap<Key, Vec<usize>>,
+    /// So many rules that look at siblings may still be added.
+    siblings_left: usize,
 }
 
 struct Rule {
@@ -43,11 +48,14 @@ enum Key {
 impl StyleSheet {
     /// All `<style>` elements of the document, in their order.
     pub(super) fn of(document: &Html) -> Self {
-        let mut sheet = Self::default();
+        let is_small = document.tree.nodes().len() <= SIBLING_NODES;
+        let mut sheet = Self {
+            siblings_left: if is_small { SIBLINGS } else { 0 },
+            ..Self::default()
+        };
         let mut budget = CHARS;
         for node in document.tree.nodes() {
-            let Some(element) = ElementRef::wrap(node).filter(|e| e.value().name() == "style")
-            else {
+            let Some(element) = ElementRef::wrap(node).filter(is_style_sheet) else {
                 continue;
             };
             let media = element.attr("media").unwrap_or_default().to_lowercase();
@@ -104,6 +112,12 @@ impl StyleSheet {
             if key == Key::Any && place.len() >= UNIVERSAL {
                 continue;
             }
+            if looks_at_siblings(text) {
+                let Some(left) = self.siblings_left.checked_sub(1) else {
+                    continue;
+                };
+                self.siblings_left = left;
+            }
             let linked = text
                 .replace(":any-link", "[href]")
                 .replace(":link", "[href]");
@@ -121,24 +135,36 @@ impl StyleSheet {
     }
 }
 
+/// Whether it is a style sheet of CSS that the document has, and not one of a template's.
+fn is_style_sheet(element: &ElementRef<'_>) -> bool {
+    let kind = element.attr("type").unwrap_or_default();
+    let is_template = |node: ego_tree::NodeRef<'_, scraper::Node>| {
+        let element = node.value().as_element();
+        element.is_some_and(|element| element.name() == "template")
+    };
+    element.value().name() == "style"
+        && (kind.is_empty() || kind.eq_ignore_ascii_case("text/css"))
+        && !element.ancestors().any(is_template)
+}
+
 impl<'i> QualifiedRuleParser<'i> for StyleSheet {
-    type Prelude = &'i str;
+    type Prelude = String;
     type QualifiedRule = ();
     type Error = ();
 
-    fn parse_prelude(&mut self, input: &mut Parser<'i>) -> Result<&'i str, ParseError<()>> {
+    fn parse_prelude(&mut self, input: &mut Parser<'i>) -> Result<String, ParseError<()>> {
         let start = input.position();
         while input.next().is_ok() {}
-        Ok(input.slice_from(start))
+        Ok(without_comments(input.slice_from(start)))
     }
 
     fn parse_block(
         &mut self,
-        selectors: &'i str,
+        selectors: String,
         _start: &ParserState,
         input: &mut Parser<'i>,
     ) -> Result<(), ParseError<()>> {
-        self.add(selectors, css::block(input));
+        self.add(&selectors, css::block(input));
         Ok(())
     }
 }
@@ -160,7 +186,14 @@ impl<'i> AtRuleParser<'i> for StyleSheet {
             // What a style sheet asks for is what its writer's programs can do, but for those that are asked for by their own
             // properties.
             "supports" => {
-                let is_foreign = condition.contains("(-ms-") || condition.contains("(-moz-");
+                let foreign = [
+                    "(-ms-",
+                    "(-moz-",
+                    "(-apple-",
+                    "(-webkit-overflow-scrolling",
+                    "(-webkit-touch-callout",
+                ];
+                let is_foreign = foreign.iter().any(|name| condition.contains(name));
                 !condition.trim_start().starts_with("not") && !is_foreign
             }
             "layer" => true,
@@ -210,7 +243,7 @@ fn applies(queries: &str) -> bool {
             .map_or((query, ""), |(kind, rest)| (kind, rest));
         let kind = kind.trim().trim_end_matches("and").trim();
         let kind = kind.strip_prefix("only ").unwrap_or(kind).trim();
-        matches!(kind, "" | "all" | "screen")
+        matches!(kind, "" | "all" | "screen" | "not print")
             && features.split('(').all(|feature| {
                 feature.is_empty() || has(feature.split(')').next().unwrap_or_default())
             })
@@ -224,6 +257,11 @@ fn has(feature: &str) -> bool {
     match name.trim() {
         "min-width" | "min-device-width" => pixels().is_some_and(|width| width <= VIEWPORT_WIDTH),
         "max-width" | "max-device-width" => pixels().is_some_and(|width| width >= VIEWPORT_WIDTH),
+        "min-height" => pixels().is_some_and(|height| height <= VIEWPORT_HEIGHT),
+        "max-height" => pixels().is_some_and(|height| height >= VIEWPORT_HEIGHT),
+        "hover" | "any-hover" => matches!(value.trim(), "" | "hover"),
+        "pointer" | "any-pointer" => matches!(value.trim(), "" | "fine"),
+        "prefers-reduced-motion" | "prefers-contrast" => value.trim() == "no-preference",
         "-webkit-min-device-pixel-ratio" => {
             value.trim().parse().is_ok_and(|ratio: f32| ratio <= 1.0)
         }
@@ -252,13 +290,33 @@ fn split_at_commas(list: &str) -> Vec<&str> {
     parts
 }
 
-/// Selectors that look at many siblings or descendants for each element, or are longer than people write them.
+/// Selectors that look at descendants or more than once at all siblings, or are longer than people write them.
 fn is_costly(selector: &str) -> bool {
-    selector.len() > 300
-        || selector.replace("~=", "=").contains('~')
-        || [":has", ":nth", ":only", ":last-of", ":first-of"]
-            .iter()
-            .any(|pseudo| selector.contains(pseudo))
+    selector.len() > 300 || selector.contains(":has") || looks_at_siblings_times(selector) > 1
+}
+
+fn looks_at_siblings(selector: &str) -> bool {
+    looks_at_siblings_times(selector) > 0
+}
+
+/// How often a selector looks at all siblings of an element.
+fn looks_at_siblings_times(selector: &str) -> usize {
+    let pseudos = [":nth", ":only-of", ":last-of", ":first-of"];
+    let counted = pseudos
+        .iter()
+        .map(|pseudo| selector.matches(pseudo).count());
+    counted.sum::<usize>() + selector.replace("~=", "=").matches('~').count()
+}
+
+/// The selectors without the comments in them.
+fn without_comments(selectors: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = selectors;
+    while let Some((before, comment)) = rest.split_once("/*") {
+        kept.push_str(before);
+        rest = comment.split_once("*/").map_or("", |(_, after)| after);
+    }
+    kept + rest
 }
 
 /// What the last compound of a selector asks for first.
@@ -302,7 +360,7 @@ fn last_compound(selector: &str) -> &str {
         match c {
             '(' | '[' => depth += 1,
             ')' | ']' => depth = depth.saturating_sub(1),
-            ' ' | '>' | '+' | '\n' | '\t' | '\r' if depth == 0 => start = at + 1,
+            ' ' | '>' | '+' | '~' | '\n' | '\t' | '\r' if depth == 0 => start = at + 1,
             _ => {}
         }
     }
@@ -350,6 +408,7 @@ mod tests {
             ("p:not(.keep)", Key::Tag("p".into())),
             (":is(.a, .b)", Key::Any),
             ("*", Key::Any),
+            ("h1~.a", Key::Class("a".into())),
         ] {
             assert_eq!(key(selector), expected, "{selector}");
         }
@@ -367,6 +426,11 @@ mod tests {
             ("only screen and (min-width:480px)", true),
             ("print, all and (max-width:2000px)", true),
             ("(prefers-color-scheme: dark)", false),
+            ("not print", true),
+            ("not screen", false),
+            ("not all and (min-resolution:.001dpcm)", false),
+            ("(hover: hover) and (min-height:1px)", true),
+            ("(prefers-reduced-motion: reduce)", false),
             ("screen and (-webkit-min-device-pixel-ratio: 0)", true),
         ] {
             assert_eq!(applies(query), expected, "{query}");

@@ -229,7 +229,8 @@ impl Style {
 
     /// A block of no width or no height that cuts off what does not fit.
     fn is_cut_to_nothing(&self, element: &Element, cascade: &Cascade) -> bool {
-        if !is_block(element, cascade) || !cuts_off(cascade) {
+        let grows = is_table_part(element) && cascade.get(Property::Display).is_none();
+        if grows || !is_block(element, cascade) || !cuts_off(cascade) {
             return false;
         }
         let no_more_than = |property, most: f32| {
@@ -262,6 +263,11 @@ fn background_color(value: &str) -> Option<Color> {
     color(value).or_else(|| words(value).into_iter().find_map(color))
 }
 
+/// Tables and their rows, which are as large as what is in them.
+fn is_table_part(element: &Element) -> bool {
+    matches!(element.name(), "table" | "tbody" | "tfoot" | "thead" | "tr")
+}
+
 /// Elements whose content no mail program shows as text.
 fn is_never_shown(element: &Element) -> bool {
     matches!(
@@ -276,6 +282,7 @@ fn is_never_shown(element: &Element) -> bool {
             | "noembed"
             | "noframes"
             | "object"
+            | "rp"
             | "script"
             | "select"
             | "style"

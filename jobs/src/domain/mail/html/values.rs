@@ -8,7 +8,7 @@ pub(super) const MEDIUM: f32 = 16.0;
 pub(super) const CONTROL: f32 = 13.333;
 /// The window that media queries and relative units are asked about: a reading pane of a desktop program.
 pub(super) const VIEWPORT_WIDTH: f32 = 800.0;
-const VIEWPORT_HEIGHT: f32 = 600.0;
+pub(super) const VIEWPORT_HEIGHT: f32 = 600.0;
 
 /// A length in pixels. `None` for percentages other than zero, keywords and expressions.
 pub(super) fn length(value: &str, font_size: f32) -> Option<f32> {
