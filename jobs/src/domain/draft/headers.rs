@@ -10,8 +10,9 @@ use std::sync::LazyLock;
 static MARK: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r"(?ix)^(
-            re|fwd?|r|i|aw|wg|antw|doorst|sv|vs|vb|vl|ref|tr|rv|enc|res|rif|odp|pd|ynt|i̇lt|ilt|atb|továbbítás|továbbítva|
-            válasz|vá|fs|bls|trs|απ|απάντηση|πρθ|σχετ|отв|ответ|пересл|нa|на|re|השב|הועבר|تحويل|رد|إعادة\ توجيه|
+            re|fwd?|r|i|aw|wg|antw\.?|antwort|doorst|sv|svar|ang|vs|vb|vl|ref|tr|rv|enc|res|rif|odp\.?|odg|pd|ynt|[i̇İi]lt|
+            i̇lt|atb|yml|ats|továbbítás|továbbítva|
+            válasz|vá|fs|bls|trs|απ|απάντηση|πρθ|σχετ|отв|ответ|відп|пересл|нa|на|re|השב|הועבר|تحويل|رد|إعادة\ توجيه|
             trả\ lời|chuyển\ tiếp|ตอบ|ตอบกลับ|ส่งต่อ|回复|回覆|答复|答覆|转发|轉寄|轉發|返信|転送|답장|회신|전달
         )\s*(\[\d+\]|\(\d+\)|\^\d+)?\s*[:\u{ff1a}]\s*",
     )
@@ -282,6 +283,10 @@ mod tests {
             ("AW: Re[2]: Fwd: Plan", "Re: Plan"),
             ("回复: 转发：计划", "Re: 计划"),
             ("Отв: План", "Re: План"),
+            ("İLT: YNT: Plan", "Re: Plan"),
+            ("Antw.: Svar: Odg: Plan", "Re: Plan"),
+            ("Ref 12: Plan", "Re: Ref 12: Plan"),
+            ("Angebot: Plan", "Re: Angebot: Plan"),
             ("Odp: SV: VS: Plan", "Re: Plan"),
             ("[list] Re: Plan", "Re: [list] Plan"),
             ("Re: [list] Re: [list] Plan", "Re: [list] Plan"),

@@ -203,6 +203,12 @@ fn delivered_to(fields: &Fields<'_>) -> (Vec<Address>, Vec<Address>) {
         "envelope-to",
         "x-envelope-to",
         "x-forwarded-to",
+        "x-gm-original-to",
+        "x-real-to",
+        "x-rcpt-to",
+        "apparently-to",
+        "x-apparently-to",
+        "resent-to",
     ];
     let (mut noted, mut relayed) = (Vec::new(), Vec::new());
     for name in names {

@@ -149,6 +149,8 @@ mod tests {
             "On Nov 23, 2026, at 10:00 AM, Bob <bob@x.example> wrote:\n\nDoes Friday work?",
             "On Mon, 23 Nov 2026 at 10:00, Bob\n<bob@x.example> wrote:\n\n> Does Friday work?",
             "Am 23.11.26 um 10:00 schrieb Bob:\nPasst es?",
+            "W dniu 23.11.2026 o 10:00, Bob pisze:\n\nPasuje?",
+            "في الاثنين 23 نوفمبر 2026 في 10:00 تمت كتابة ما يلي بواسطة Bob:\n\nهل يناسبك؟",
             "Le lun. 23 nov. 2026 à 10:00, Bob <bob@x.example> a écrit :\n\nÇa va ?",
             "---- On Mon, 23 Nov 2026 10:00:00 +0100 bob@x.example wrote ----\n\nDoes Friday work?",
             "2026年11月23日(月) 10:00 Bob <bob@x.example>:\n\nいいですか？",

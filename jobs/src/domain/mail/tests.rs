@@ -485,4 +485,7 @@ fn mailbox_that_a_sender_forges_counts_after_the_one_it_is_addressed_to() {
     assert_eq!(to(above), ["me@acme.example", "list@x.example"]);
     let local = "To: list@x.example\nDelivered-To: me@acme.example";
     assert_eq!(to(local), ["me@acme.example", "list@x.example"]);
+    let yahoo =
+        "X-Apparently-To: me@acme.example; Mon, 23 Nov 2026 10:00:00 +0000\nTo: list@x.example";
+    assert_eq!(to(yahoo), ["me@acme.example", "list@x.example"]);
 }

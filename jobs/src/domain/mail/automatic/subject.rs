@@ -26,6 +26,9 @@ const TITLES: &[&str] = &[
     "ooo",
     "out of the office",
     "vacation reply",
+    "out of office reply",
+    "away from office",
+    "i am on annual leave",
     "vacation response",
     "auto-response",
     "auto response",
@@ -48,6 +51,8 @@ const TITLES: &[&str] = &[
     "automatische abwesenheitsnotiz",
     "abwesenheitsagent",
     "abwesend",
+    "nicht im büro",
+    "automatische abwesenheitsbenachrichtigung",
     "urlaubsnotiz",
     "automatische rückantwort",
     "ich bin nicht im büro",
@@ -56,6 +61,8 @@ const TITLES: &[&str] = &[
     "absent du bureau",
     "je suis absent",
     "je suis absente",
+    "je suis absent du bureau",
+    "je suis absente du bureau",
     "je suis en congé",
     "je suis en vacances",
     "notification d'absence",
@@ -63,6 +70,12 @@ const TITLES: &[&str] = &[
     "fuori ufficio",
     "sono fuori ufficio",
     "fora do escritório",
+    "ausência do escritório",
+    "en vacaciones",
+    "in ferie",
+    "en congé",
+    "på semester",
+    "нет в офисе",
     "ausência temporária",
     "estou fora do escritório",
     "afwezig",
@@ -138,6 +151,7 @@ const STARTS: &[&str] = &[
     "resposta automatica",
     "automatyczna odpowiedź",
     "abwesenheitsassistent",
+    "abwesenheitsbenachrichtigung",
     "abwesenheitsmeldung",
     "abwesenheitsnachricht",
     "message d'absence",
@@ -199,7 +213,7 @@ fn is_notice_of_notes(text: &str) -> bool {
         "est absent",
         "(retour ",
     ];
-    says.iter().any(|words| notice.contains(words))
+    is_title(notice) || says.iter().any(|words| notice.contains(words))
 }
 
 /// A tag that gateways put in front of a subject, and what follows it: `[EXTERNAL] Automatic reply: …`.
@@ -247,6 +261,11 @@ mod tests {
             "Ik ben afwezig.",
             "AUTO: Nora is out of the office (returning 30.11.2026)",
             "Auto-reply from Nora",
+            "AUTO: Out of office",
+            "Abwesenheitsbenachrichtigung: Plan",
+            "Je suis absente du bureau",
+            "Nicht im Büro: Plan",
+            "Out of office reply: Plan",
         ] {
             assert!(is_auto_reply(subject), "{subject}");
         }
@@ -256,6 +275,7 @@ mod tests {
             "Auto: offer for the van",
             "[team] Absence of evidence",
             "Afwezigheidsbeleid",
+            "Nicht im Büro abgegeben",
             "Re: Out of office",
         ] {
             assert!(!is_auto_reply(subject), "{subject}");
