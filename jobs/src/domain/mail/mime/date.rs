@@ -2,6 +2,7 @@
 
 mod months;
 
+use crate::domain::mail::limits;
 use crate::domain::time::is_writable;
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveTime, Utc, Weekday};
 use months::month;
@@ -21,7 +22,7 @@ struct Seen {
 
 /// The moment, if there is a whole date. Without a zone it is taken for UTC, without a time for midnight.
 pub(super) fn read(value: &str) -> Option<DateTime<Utc>> {
-    let value = without_comments(value);
+    let value = without_comments(&value[..value.floor_char_boundary(limits::HEADER)]);
     // The seconds since 1970, which programs write that forget to format a date.
     let is_seconds = value.trim().len() == 10 && value.trim().bytes().all(|c| c.is_ascii_digit());
     if is_seconds {
@@ -39,7 +40,7 @@ pub(super) fn read(value: &str) -> Option<DateTime<Utc>> {
 impl Seen {
     fn take(&mut self, word: &str) {
         // `23. November`
-        let number = word.trim_end_matches('.');
+        let number = without_ordinal(word.trim_end_matches('.'));
         // `2026-11-23T10:00:00.5+01:00`
         if let Some((date, time)) = word.split_once(['T', 't'])
             && self.year.is_none()
@@ -206,6 +207,15 @@ impl Seen {
     }
 }
 
+/// `23rd` → `23`.
+fn without_ordinal(word: &str) -> &str {
+    let number = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    match &word[number.len()..] {
+        "st" | "nd" | "rd" | "th" => number,
+        _ => word,
+    }
+}
+
 /// RFC 5322 §4.3: two digits are of this century up to 49, and three are counted from 1900.
 fn full_year(text: &str) -> Option<i32> {
     let year: i32 = text.parse().ok()?;
@@ -323,6 +333,7 @@ mod tests {
             "월, 23 11월 2026 10:00:00 +0100",
             "Mon, 23 thg 11 2026 10:00:00 +0100",
             "1795424400",
+            "November 23rd, 2026 9:00 AM UTC",
         ] {
             let expected = "2026-11-23T09:00:00+00:00";
             assert_eq!(

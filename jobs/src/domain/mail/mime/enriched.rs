@@ -1,5 +1,8 @@
 //! `text/enriched` (RFC 1896) and its forerunner `text/richtext` (RFC 1341) → plain text: [`plain`].
 
+/// Letters of a command (RFC 1896 §3). Its end is looked for no farther, or a text of open brackets would take minutes.
+const COMMAND: usize = 60;
+
 /// The text without its commands. A single line break is a blank; of more in a row one is dropped, as RFC 1896 §2 says.
 pub(super) fn plain(source: &str) -> String {
     let source = source.replace("\r\n", "\n");
@@ -15,8 +18,9 @@ pub(super) fn plain(source: &str) -> String {
             continue;
         }
         if let Some(after) = rest.strip_prefix('<')
-            && let Some((command, after)) = after.split_once('>')
+            && let Some(end) = after.bytes().take(COMMAND + 1).position(|c| c == b'>')
         {
+            let (command, after) = (&after[..end], &after[end + 1..]);
             match command.to_ascii_lowercase().as_str() {
                 "param" => parameters += 1,
                 "/param" => parameters = parameters.saturating_sub(1),
@@ -51,6 +55,13 @@ pub(super) fn plain(source: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// It took minutes when the end of each was looked for in all that follows.
+    #[test]
+    fn text_of_open_commands_is_soon_read() {
+        let open = "<a".repeat(500_000);
+        assert_eq!(plain(&open), open);
+    }
 
     #[test]
     fn commands_go_and_words_stay() {
