@@ -196,6 +196,18 @@ fn rules_about_siblings_apply_in_small_documents() {
     assert_eq!(seen(&format!("{many}{}end", hidden("h1 ~ p"))), "x end");
 }
 
+/// It took half a minute when each rule was tried on each element.
+#[test]
+fn document_of_many_rules_and_elements_is_soon_read() {
+    let rule = |n| format!(".a .b{n} p{{display:none}}");
+    let rules: String = (0..4_000).map(rule).collect();
+    let paragraphs = "<p>x".repeat(20_000);
+    let html =
+        format!("<style>.b p{{display:none}}{rules}</style><div class=b><p>y</div>{paragraphs}");
+    let text = seen(&html);
+    assert!(text.starts_with("x x") && text.len() == 2 * 20_000 - 1);
+}
+
 #[test]
 fn style_sheet_for_other_programs_hides_nothing() {
     assert_shown(&[
