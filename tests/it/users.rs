@@ -8,6 +8,7 @@ mod lost_rights;
 mod on_behalf;
 mod plan;
 mod second_factor;
+mod suspended;
 
 use crate::support::{
     Client, TestDb,

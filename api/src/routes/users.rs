@@ -81,7 +81,10 @@ pub fn routes() -> Vec<Route> {
             .answer::<PagedList<UserView>>(200, "A page of users"),
         Route::new(Method::PATCH, "/v1/users/{id}", "update_user", manage, update)
             .summary("Change a user's role, or suspend a user")
-            .description("A suspended user's sessions end at once.")
+            .description(
+                "A suspended user's sessions end at once, and nothing leaves by their accounts: jobs that would send wait until \
+                 the user is active again.",
+            )
             .fresh()
             .body::<UserChangeBody>("application/json")
             .answer::<UserView>(200, "The user")

@@ -10,7 +10,12 @@ use jobs::{
 use sqlx::{Connection, PgConnection};
 
 /// A connection of the tenant's, in this state, by which so many emails may leave in an hour.
-async fn connection(db: &TestDb, tenant: TenantId, status: &str, per_hour: i32) -> ConnectionId {
+pub(super) async fn connection(
+    db: &TestDb,
+    tenant: TenantId,
+    status: &str,
+    per_hour: i32,
+) -> ConnectionId {
     let id = ConnectionId::new();
     db.execute(&format!(
         "insert into connections (tenant_id, id, user_id, provider, address, settings, secret, key_id, status, sends_per_hour)
@@ -21,7 +26,7 @@ async fn connection(db: &TestDb, tenant: TenantId, status: &str, per_hour: i32) 
     id
 }
 
-fn mail(tenant: TenantId, subject: &str) -> NewEffect {
+pub(super) fn mail(tenant: TenantId, subject: &str) -> NewEffect {
     let payload = json!({ "subject": subject });
     NewEffect {
         key: effect_key(tenant, ActionType::Send, "m1", Identity::Payload(&payload)),
@@ -35,8 +40,21 @@ fn mail(tenant: TenantId, subject: &str) -> NewEffect {
     }
 }
 
-fn bytes() -> Sending {
+pub(super) fn bytes() -> Sending {
     Sending::Go(b"secret bytes".to_vec())
+}
+
+/// Waits until so many statements wait for a lock.
+pub(super) async fn statements_wait(db: &TestDb, expected: i64) {
+    eventually(SOON, async || {
+        let waiting: i64 = db
+            .one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+            .await;
+        (waiting == expected)
+            .then_some(())
+            .ok_or_else(|| format!("{waiting} statements wait"))
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -173,11 +191,19 @@ async fn email_that_leaves_by_another_account_is_written_anew() {
 }
 
 #[tokio::test]
-async fn stop_of_all_sending_and_a_pause_return_when_nothing_more_is_begun() {
+async fn stop_of_sending_returns_when_nothing_more_is_begun() {
     for (change, expected) in [
-        ("sending_disabled = true", "sending_disabled"),
-        ("status = 'paused'", "tenant_paused"),
-        ("status = 'closed'", "tenant_paused"),
+        (
+            "update tenants set sending_disabled = true",
+            "sending_disabled",
+        ),
+        ("update tenants set status = 'paused'", "tenant_paused"),
+        ("update tenants set status = 'closed'", "tenant_paused"),
+        // As `update_user` does it.
+        (
+            "select from tenants for no key update; update users set status = 'suspended'",
+            "user_suspended",
+        ),
     ] {
         let db = TestDb::new().await;
         let tenant = Client::owner_of_new_tenant(&db).await.tenant;
@@ -185,19 +211,10 @@ async fn stop_of_all_sending_and_a_pause_return_when_nothing_more_is_begun() {
         let job = running(&db, tenant).await;
         let id = intended(&db, &job, &mail(tenant, "a")).await;
         let mut switch = PgConnection::connect(&db.url()).await.unwrap();
-        let off = format!("begin; update tenants set {change} where id = '{tenant}'");
-        let off = sqlx::raw_sql(sqlx::AssertSqlSafe(off));
+        let off = sqlx::raw_sql(sqlx::AssertSqlSafe(format!("begin; {change}")));
         off.execute(&mut switch).await.unwrap();
         let switched_off = async {
-            eventually(SOON, async || {
-                let waits: i64 = db
-                    .one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
-                    .await;
-                (waits == 1)
-                    .then_some(())
-                    .ok_or_else(|| "it does not wait".to_owned())
-            })
-            .await;
+            statements_wait(&db, 1).await;
             sqlx::raw_sql("commit").execute(&mut switch).await.unwrap();
         };
         let begun = begin_sending(db.pool(), &job, (id, ActionType::Send), line);

@@ -16,7 +16,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// A colleague with an email account of their own.
-async fn bob(app: &TestApp) -> Client {
+pub(super) async fn bob(app: &TestApp) -> Client {
     let bob = app.client.colleague(&app.db, Role::Member).await;
     let account = json!({
         "provider": "imap_smtp", "address": "bob@acme.example",

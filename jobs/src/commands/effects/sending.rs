@@ -1,5 +1,5 @@
-//! The last check before an external effect: [`begin_sending`] checks the tenant's switches, the connection and its rate
-//! in the transaction that marks the effect as in flight.
+//! The last check before an external effect: [`begin_sending`] checks the tenant's switches, the user, the connection and its
+//! rate in the transaction that marks the effect as in flight.
 
 use super::{LedgerError, held, holder, record};
 use crate::{
@@ -8,13 +8,16 @@ use crate::{
         action::ActionType,
         connection::ConnectionStatus,
         effect::{EffectStatus, EffectStep},
-        tenant::TenantStatus,
+        tenant::{TenantStatus, UserStatus},
     },
-    store::{effects, tenants},
+    store::{effects, tenants, users},
 };
 use chrono::{DateTime, Utc};
 use queue::Job;
 use sqlx::PgPool;
+
+/// The code of an effect that waits for its user, who is suspended.
+pub const USER_SUSPENDED: &str = "user_suspended";
 
 /// Whether the effect may begin now.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +59,12 @@ pub async fn begin_sending(
     }
     if switches.sending_disabled {
         return wait(locked.in_a_minute, "sending_disabled");
+    }
+    // Users are suspended under the lock of their tenant: after the suspension has returned, nothing more begins.
+    match users::get(&mut tx, job.lease.tenant, locked.user).await? {
+        Some(user) if user.status == UserStatus::Active => {}
+        Some(_) => return wait(locked.in_a_minute, USER_SUSPENDED),
+        None => return Ok(Sending::ConnectionGone),
     }
     match locked.status {
         ConnectionStatus::Active | ConnectionStatus::Degraded => {}

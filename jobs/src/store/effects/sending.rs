@@ -1,7 +1,9 @@
 //! The last check of a connection before it is used, and the step to `in_flight`.
 
 use super::Holder;
-use crate::domain::{ConnectionId, EffectId, action::ActionType, connection::ConnectionStatus};
+use crate::domain::{
+    ConnectionId, EffectId, UserId, action::ActionType, connection::ConnectionStatus,
+};
 use base::TenantId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -9,6 +11,7 @@ use sqlx::PgConnection;
 /// A locked connection, about to be used.
 #[derive(Debug)]
 pub struct LockedConnection {
+    pub user: UserId,
     pub status: ConnectionStatus,
     pub sends_per_hour: i32,
     pub in_a_minute: DateTime<Utc>,
@@ -22,7 +25,8 @@ pub async fn lock_connection(
 ) -> Result<Option<LockedConnection>, sqlx::Error> {
     sqlx::query_as!(
         LockedConnection,
-        r#"select status as "status: ConnectionStatus", sends_per_hour, now() + interval '1 minute' as "in_a_minute!"
+        r#"select user_id as "user: UserId", status as "status: ConnectionStatus", sends_per_hour,
+               now() + interval '1 minute' as "in_a_minute!"
            from connections where tenant_id = $1 and id = $2 for update"#,
         tenant.0,
         connection.0,

@@ -4,7 +4,8 @@
 use super::outcomes::{duplicate, ledger_failure, refused, succeeded};
 use super::provider_error::refusal_or_failure;
 use crate::effects::{
-    ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt, RemoteEffect,
+    ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt,
+    RemoteEffect,
 };
 use crate::handlers::unavailable;
 use crate::providers::{ProviderError, Providers};
@@ -14,7 +15,7 @@ use jobs::{
         LedgerError, Reserved, end,
         reconcile::{Finding, settle_unknown},
         reserve,
-        sending::{Sending, begin_sending},
+        sending::{Sending, USER_SUSPENDED, begin_sending},
     },
     domain::{
         EffectId,
@@ -135,10 +136,16 @@ async fn start(
     let rendered = match begun {
         Sending::Go(rendered) => rendered,
         Sending::Wait { until, code } => {
+            let message = match code {
+                USER_SUSPENDED => {
+                    "The user of this account is suspended; the job continues once they are active again."
+                }
+                _ => "Sending is paused at the moment; the job continues automatically.",
+            };
             return Err(Failure::rate_limited(
                 until,
                 code,
-                "Sending is paused at the moment; the job continues automatically.",
+                message,
                 "held back before it was started",
             ));
         }
