@@ -1,6 +1,7 @@
 //! The ledger of effects: one row for one effect, begun by one attempt, and never tried again while nobody knows.
 
 pub(crate) mod bounces;
+mod replies;
 mod sending;
 
 use crate::{

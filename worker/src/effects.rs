@@ -19,6 +19,7 @@ mod tasks;
 mod unsubscribe;
 mod webhook;
 
+pub use mail::OTHER_REPLY;
 pub use provider_context::ProviderContext;
 
 use crate::{messages::LoadError, providers::ProviderError};

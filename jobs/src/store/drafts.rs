@@ -18,6 +18,7 @@ macro_rules! select_drafts {
 
 pub mod outputs;
 pub mod read;
+pub mod replies;
 
 use super::own_messages::SupersededDraft;
 use crate::domain::{
@@ -206,38 +207,6 @@ pub async fn unsent_reminders(
         message.0,
     )
     .fetch_all(conn)
-    .await
-}
-
-/// Whether another reply of the same user to the draft's email, or to a copy of it, was sent, may have been or is being sent since
-/// the draft's newest version was written. Of two that are being sent, the one that began first goes.
-pub async fn has_other_reply(
-    conn: &mut PgConnection,
-    tenant: TenantId,
-    draft: DraftId,
-) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"
-        select exists (
-            select from drafts d
-            join draft_versions v on v.tenant_id = d.tenant_id and v.draft_id = d.id and v.version = d.version
-            join messages m on m.tenant_id = d.tenant_id and m.id = d.message_id
-            join messages copy on copy.tenant_id = m.tenant_id and copy.content_hash = m.content_hash
-            join drafts other on other.tenant_id = d.tenant_id and other.message_id = copy.id and other.id <> d.id
-            where d.tenant_id = $1 and d.id = $2 and d.mode in ('reply', 'reply_all')
-                and other.mode in ('reply', 'reply_all') and other.user_id is not distinct from d.user_id
-                and other.updated_at > v.created_at
-                and (other.status in ('sent', 'send_unknown')
-                    or other.status = 'sending' and (other.updated_at, other.id) < (d.updated_at, d.id))
-                and not exists (
-                    select from effects e
-                    where e.tenant_id = $1 and e.approval_id = other.approval_id and e.status = 'bounced'))
-            as "replied!"
-        "#,
-        tenant.0,
-        draft.0,
-    )
-    .fetch_one(conn)
     .await
 }
 

@@ -34,6 +34,12 @@ use queue::runtime::handler::JobContext;
 use serde_json::json;
 use sqlx::PgConnection;
 
+/// The refusal to send a reply after another one; checked again in the transaction that begins it.
+pub const OTHER_REPLY: (&str, &str) = (
+    "answered_meanwhile",
+    "Another reply to this email was sent meanwhile; nothing was sent. To send this one too, revise it first.",
+);
+
 /// Composes one kind of email; all kinds are sent and looked up the same way.
 #[async_trait]
 pub(super) trait Compose: std::marker::Send + Sync {
@@ -145,11 +151,9 @@ impl Compose for SendDraft {
                 "You have already answered this email with another program; nothing was sent.",
             ));
         }
-        if drafts::has_other_reply(&mut conn, action.tenant, id).await? {
-            return Err(PrepareError::refused(
-                "answered_meanwhile",
-                "Another reply to this email was sent meanwhile; nothing was sent. To send this one too, revise it first.",
-            ));
+        if drafts::replies::has_other(&mut conn, action.tenant, id).await? {
+            let (code, message) = OTHER_REPLY;
+            return Err(PrepareError::refused(code, message));
         }
         drop(conn);
         let from = version.message.from.as_deref();

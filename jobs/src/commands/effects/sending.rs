@@ -1,5 +1,5 @@
-//! The last check before an external effect: [`begin_sending`] checks the tenant's switches, the user, the connection and its
-//! rate in the transaction that marks the effect as in flight.
+//! The last check before an external effect: [`begin_sending`] checks the tenant's switches, the user, the connection, its
+//! rate and other replies to the same email in the transaction that marks the effect as in flight.
 
 use super::{LedgerError, held, holder, record};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         effect::{EffectStatus, EffectStep},
         tenant::{TenantStatus, UserStatus},
     },
-    store::{effects, tenants, users},
+    store::{drafts::replies, effects, tenants, users},
 };
 use chrono::{DateTime, Utc};
 use queue::Job;
@@ -31,6 +31,8 @@ pub enum Sending {
     },
     /// Never over this connection.
     ConnectionGone,
+    /// Never: another reply to the same email has begun.
+    OtherReply,
 }
 
 /// Commits that the effect is in flight over this connection. Messages count against its hourly limit; two that begin
@@ -73,12 +75,17 @@ pub async fn begin_sending(
         }
         ConnectionStatus::Revoked => return Ok(Sending::ConnectionGone),
     }
-    if kind.spec().executor.is_message()
-        && let Some(until) =
-            effects::limited_until(&mut tx, job.lease.tenant, connection, locked.sends_per_hour)
-                .await?
-    {
-        return wait(until, "sending_rate");
+    if kind.spec().executor.is_message() {
+        let tenant = job.lease.tenant;
+        if let Some(draft) = replies::lock(&mut tx, tenant, id).await?
+            && replies::has_other(&mut tx, tenant, draft).await?
+        {
+            return Ok(Sending::OtherReply);
+        }
+        let limit = locked.sends_per_hour;
+        if let Some(until) = effects::limited_until(&mut tx, tenant, connection, limit).await? {
+            return wait(until, "sending_rate");
+        }
     }
     let from = EffectStatus::Intent;
     let to = from.after(EffectStep::Begin)?;

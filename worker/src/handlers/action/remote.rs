@@ -4,7 +4,7 @@
 use super::outcomes::{duplicate, ledger_failure, refused, succeeded};
 use super::provider_error::refusal_or_failure;
 use crate::effects::{
-    ActionContext, Lookup, PrepareError, Prepared, ProviderContext, Receipt,
+    ActionContext, Lookup, OTHER_REPLY, PrepareError, Prepared, ProviderContext, Receipt,
     RemoteEffect,
 };
 use crate::handlers::unavailable;
@@ -152,6 +152,10 @@ async fn start(
         Sending::ConnectionGone => {
             let message = "The account was disconnected.";
             return Ok(refused(base, Some(id), "connection_revoked", message));
+        }
+        Sending::OtherReply => {
+            let (code, message) = OTHER_REPLY;
+            return Ok(refused(base, Some(id), code, message));
         }
     };
     // Not written, an email that was sent would be unknown, or sent again.
