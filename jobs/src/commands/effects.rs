@@ -9,7 +9,7 @@ pub mod reconcile;
 mod refused;
 pub mod sending;
 
-use crate::commands::{audit::JobAudit, follow_ups};
+use crate::commands::{audit::JobAudit, follow_ups, inbox};
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
@@ -159,7 +159,7 @@ pub async fn end(
     Ok(to)
 }
 
-/// Follows up an email that has left, and tells its sender who does not get it. Whatever happens here, the caller's record that
+/// Writes what follows from an email that has left, and tells its sender who does not get it. Whatever happens here, the caller's record that
 /// it has left must be committed, or it would be sent again.
 async fn after_sending(
     conn: &mut PgConnection,
@@ -171,7 +171,13 @@ async fn after_sending(
     for left in (0..AFTER_SENDING_TRIES).rev() {
         let mut writing = conn.begin().await?;
         let written = async {
-            follow_ups::start(&mut writing, job.lease.tenant, id, &entry).await?;
+            write_sent(
+                &mut writing,
+                (job.lease.tenant, id),
+                Some(job.lease.job),
+                &entry,
+            )
+            .await?;
             record_refused(&mut writing, job, id, end).await
         };
         let Err(error) = written.await else {
@@ -182,12 +188,24 @@ async fn after_sending(
             tracing::warn!(
                 effect.id = %id,
                 error = chain(&error),
-                "an email was sent; it is not followed up, and its refused recipients are not reported"
+                "an email was sent; it is not followed up, the inbox item that it answers stays open, and its refused recipients \
+                 are not reported"
             );
             break;
         }
     }
     Ok(())
+}
+
+/// Follows up an email that has left, and completes the inbox items of the one that it answers.
+async fn write_sent(
+    conn: &mut PgConnection,
+    (tenant, id): (TenantId, EffectId),
+    job: Option<JobId>,
+    entry: &(dyn Fn(AuditAction, ResourceKind, String) -> NewAuditEntry + Sync),
+) -> Result<(), sqlx::Error> {
+    follow_ups::start(conn, tenant, id, entry).await?;
+    inbox::complete_answered(conn, (tenant, id), job, entry).await
 }
 
 /// Marks up to `limit` effects of dead attempts as lost, and returns their number; see [`effects::lose`].

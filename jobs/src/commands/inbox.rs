@@ -5,7 +5,7 @@ use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
     domain::{
-        AuditAction, Detail, InboxItemId, SeenVersions, UserId,
+        AuditAction, Detail, EffectId, InboxItemId, NewAuditEntry, SeenVersions, UserId,
         draft::send_at::zone,
         inbox::{ItemStep, Until},
     },
@@ -25,19 +25,42 @@ const NOUN: &str = "inbox item";
 /// The latest time to which an item can be deferred.
 const LONGEST: TimeDelta = TimeDelta::days(366);
 
-/// Completes an item for the system. One that a person has dealt with stays as it is.
+/// Completes an item for the system, and returns it. One that a person has dealt with stays as it is.
 pub(in crate::commands) async fn complete(
     conn: &mut PgConnection,
     tenant: TenantId,
     id: InboxItemId,
     job: Option<JobId>,
-) -> Result<(), sqlx::Error> {
+) -> Result<Option<StoredItem>, sqlx::Error> {
     let step = ItemStep::Complete;
     match advance(conn, tenant, None, id, None, step).await {
-        Ok(changed) => record_history(conn, tenant, &changed.after, step.verb(), job).await,
+        Ok(changed) => {
+            record_history(conn, tenant, &changed.after, step.verb(), job).await?;
+            Ok(Some(changed.after))
+        }
         Err(RecordError::Database(error)) => Err(error),
-        Err(_) => Ok(()),
+        Err(_) => Ok(None),
     }
+}
+
+/// Completes the items of the email that this effect has answered; does nothing for other effects.
+pub(in crate::commands) async fn complete_answered(
+    conn: &mut PgConnection,
+    (tenant, effect): (TenantId, EffectId),
+    job: Option<JobId>,
+    entry: &(dyn Fn(AuditAction, ResourceKind, String) -> NewAuditEntry + Sync),
+) -> Result<(), sqlx::Error> {
+    let mut entries = Vec::new();
+    for id in inbox_items::answered_by(conn, tenant, effect).await? {
+        if let Some(item) = complete(conn, tenant, id, job).await? {
+            let (action, kind) = (AuditAction::ItemCompleted, ResourceKind::InboxItem);
+            let detail = Detail::new()
+                .count("version", item.version)
+                .id("answered_by_effect", effect.0);
+            entries.push(entry(action, kind, id.to_string()).with_detail(detail));
+        }
+    }
+    audit::insert(conn, &entries).await
 }
 
 /// Takes a step with an item that `user` may see, or without a user with any item of the tenant. `seen` is what the

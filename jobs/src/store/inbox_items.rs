@@ -2,7 +2,7 @@
 //! clock; its row is not changed.
 
 use crate::domain::{
-    InboxItemId, MessageId, TaskId, UserId,
+    EffectId, InboxItemId, MessageId, TaskId, UserId,
     inbox::{ItemSource, ItemState, NewItem},
     judgement::Priority,
 };
@@ -128,6 +128,32 @@ pub async fn of_message(
         message.0,
     )
     .fetch_optional(conn)
+    .await
+}
+
+/// Lists the items of the email that this effect answers, and of its copies, that wait for the user whose account it left from.
+pub async fn answered_by(
+    conn: &mut PgConnection,
+    tenant: TenantId,
+    effect: EffectId,
+) -> Result<Vec<InboxItemId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        select distinct i.id as "id: InboxItemId"
+        from effects e
+        join connections c on c.tenant_id = e.tenant_id and c.id = e.connection_id
+        left join drafts d on d.tenant_id = e.tenant_id and d.approval_id = e.approval_id and d.mode in ('reply', 'reply_all')
+        join messages m on m.tenant_id = e.tenant_id and m.id = coalesce(d.message_id, e.message_id)
+        join messages copy on copy.tenant_id = m.tenant_id and copy.content_hash = m.content_hash
+        join inbox_items i on i.tenant_id = e.tenant_id and i.message_id = copy.id
+        where e.tenant_id = $1 and e.id = $2 and e.rfc_message_id is not null and (d.id is not null or e.type = 'reply')
+            and i.source = 'email' and i.state in ('open', 'deferred') and (i.owner_id is null or i.owner_id = c.user_id)
+        order by i.id
+        "#,
+        tenant.0,
+        effect.0,
+    )
+    .fetch_all(conn)
     .await
 }
 

@@ -1,7 +1,11 @@
 //! Answers and forwards as actions: written first and decided on, or sent as they were put before a person.
 
 use super::{approved::approval_in, done, sending::TestApp};
-use crate::support::{Client, client::send};
+use crate::{
+    drafts,
+    support::{Client, client::send},
+};
+use dev::smtp_sink::SinkFault;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -176,4 +180,78 @@ async fn answer_without_an_email_or_with_two_texts_is_refused() {
     let failed = approval_in(&app.client, approval, "failed").await;
     assert_eq!(failed["error"]["code"], "two_texts", "{failed}");
     assert_eq!(app.sink.received(), []);
+}
+
+/// Inbox items of this email: the user's, everybody's, a colleague's, and one that somebody made.
+async fn add_items(app: &TestApp, message: &str) {
+    app.db
+        .execute(&format!(
+            "insert into inbox_items (
+                 tenant_id, id, owner_id, source, dedupe_key, title, rationale, priority, state, defer_until, message_id)
+             select m.tenant_id, gen_random_uuid(), item.owner_id, item.source, item.name, item.name, '', 'medium', item.state,
+                 case item.state when 'deferred' then now() + interval '1 day' end, m.id
+             from messages m, lateral (values
+                 ('own', (select id from users where tenant_id = m.tenant_id), 'email', 'deferred'),
+                 ('shared', null, 'email', 'open'),
+                 ('colleague', gen_random_uuid(), 'email', 'open'),
+                 ('made', null, 'manual', 'open')) item (name, owner_id, source, state)
+             where m.id = '{message}'"
+        ))
+        .await;
+}
+
+/// The items that are completed, with the number of audit entries that say so.
+async fn completed(app: &TestApp) -> (String, i64) {
+    let items = "select coalesce(string_agg(title, ' ' order by title), '') from inbox_items where state = 'completed'";
+    let entries = "select count(*) from audit_entries where action = 'inbox_item.completed'";
+    (app.db.one(items).await, app.db.one(entries).await)
+}
+
+#[tokio::test]
+async fn inbox_items_of_an_email_are_completed_when_its_reply_has_left() {
+    for kind in ["reply", "draft"] {
+        let app = open_app().await;
+        let _worker = app.worker().await;
+        let message = handed_in(&app.client).await;
+        add_items(&app, &message).await;
+        let approval = if kind == "draft" {
+            let body = json!({"mode": "reply", "message_id": message});
+            let drafted = drafts::generated::done(&app.client, "/v1/jobs/draft", &body).await;
+            drafted["approval_id"].clone()
+        } else {
+            let asked = outcome(&app, "reply", &message, json!({"body": "The second one."})).await;
+            asked["approval_id"].clone()
+        };
+        let approval = approval.as_str().unwrap();
+        assert_eq!(completed(&app).await, (String::new(), 0), "{kind}");
+        app.agree(approval).await;
+        approval_in(&app.client, approval, "executed").await;
+        assert_eq!(completed(&app).await, ("own shared".into(), 2), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn inbox_items_of_an_email_stay_while_nobody_knows_whether_its_reply_has_left() {
+    let app = open_app().await;
+    let _worker = app.worker().await;
+    let message = handed_in(&app.client).await;
+    add_items(&app, &message).await;
+    let asked = outcome(&app, "reply", &message, json!({"body": "The second one."})).await;
+    let approval = asked["approval_id"].as_str().unwrap();
+    app.sink.misbehave([SinkFault::DropReply]);
+    app.agree(approval).await;
+    approval_in(&app.client, approval, "failed").await;
+    assert_eq!(completed(&app).await, (String::new(), 0));
+    let path = format!(
+        "/v1/effects/{}/resolve",
+        app.effect().await["id"].as_str().unwrap()
+    );
+    let resolved = send(
+        app.client
+            .request(Method::POST, &path)
+            .json(&json!({"done": true})),
+    )
+    .await;
+    assert_eq!(resolved.status, 200, "{}", resolved.text);
+    assert_eq!(completed(&app).await, ("own shared".into(), 2));
 }

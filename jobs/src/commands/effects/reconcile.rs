@@ -1,7 +1,7 @@
 //! Resolving effects that may have happened: [`settle_unknown`] records the provider's answer, and [`resolve`] a
 //! person's.
 
-use super::{LedgerError, held, holder, record, record_history};
+use super::{LedgerError, held, holder, record, record_history, write_sent};
 use crate::domain::ResourceKind;
 use crate::domain::history::HistoryVerb;
 use crate::{
@@ -9,7 +9,6 @@ use crate::{
         approvals::subject::draft::sync_if_possible,
         audit::JobAudit,
         drafts::ownership::{Rights, rights_of},
-        follow_ups,
     },
     domain::{
         AuditAction, Detail, EffectId, Session,
@@ -81,7 +80,8 @@ pub async fn settle_unknown(
     record_history(&mut tx, job.lease.tenant, verb, what, job.lease.job).await?;
     if to == EffectStatus::Succeeded {
         let entry = |action, kind, id| job.audit(action, kind, id);
-        follow_ups::start(&mut tx, job.lease.tenant, id, &entry).await?;
+        let effect = (job.lease.tenant, id);
+        write_sent(&mut tx, effect, Some(job.lease.job), &entry).await?;
     }
     tx.commit().await?;
     Ok(to)
@@ -170,7 +170,7 @@ pub async fn resolve(
             let entry = session.audit(action, kind, id);
             entry.with_request(Some(request_id))
         };
-        follow_ups::start(&mut tx, session.tenant, id, &entry).await?;
+        write_sent(&mut tx, (session.tenant, id), None, &entry).await?;
     }
     tx.commit().await?;
     Ok(StoredEffect {

@@ -122,7 +122,7 @@ pub(super) async fn end_missing(
     let key = dedupe_key(connection, MISSING, folder.as_str());
     let retired = inbox_items::retire(conn, (tenant, user), ItemSource::Manual, &key).await?;
     match retired {
-        Some(item) => inbox::complete(conn, tenant, item, None).await,
+        Some(item) => inbox::complete(conn, tenant, item, None).await.map(drop),
         None => Ok(()),
     }
 }
