@@ -1,6 +1,6 @@
 //! `messages`: messages as they were submitted.
 
-use crate::domain::{MessageId, mail::MailFormat};
+use crate::domain::{ApiKeyId, MessageId, mail::MailFormat, session::Reader};
 use base::TenantId;
 use sqlx::PgConnection;
 
@@ -94,16 +94,46 @@ pub async fn forget_old_writings(
     .await
 }
 
-pub async fn exists(
+/// Finds the first of these messages that does not exist for a request: it is not stored, or came to users whose drafts the
+/// request may not decide, and its API key did not submit it. What came to nobody is everybody's.
+pub async fn first_hidden(
     conn: &mut PgConnection,
-    tenant: TenantId,
-    id: MessageId,
-) -> Result<bool, sqlx::Error> {
+    (tenant, reader): (TenantId, Reader),
+    key: Option<ApiKeyId>,
+    messages: &[MessageId],
+) -> Result<Option<MessageId>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select exists (select from messages where tenant_id = $1 and id = $2) as "exists!""#,
+        r#"
+        select given.id as "id!: MessageId"
+        from unnest($2::uuid[]) with ordinality as given (id, place)
+        left join messages m on m.tenant_id = $1 and m.id = given.id
+        cross join lateral (
+            select array_agg(owner_id) as owners from (
+                select owner_id from triage_results
+                where tenant_id = $1 and message_id = m.id and owner_id is not null
+                union all
+                select c.user_id from connections c
+                join fetched_emails f on f.tenant_id = c.tenant_id and f.connection_id = c.id
+                    and f.content_hash = m.content_hash
+                where c.tenant_id = $1
+                union all
+                select user_id from follow_ups where tenant_id = $1 and message_id = m.id
+            ) known
+        ) whose
+        where m.id is null or not $3 and not whose.owners && array(select owners_decided_by($1, $4))
+            and not exists (
+                select from triage_results r
+                join finished_jobs j on j.tenant_id = r.tenant_id and j.id = r.job_id
+                where r.tenant_id = $1 and r.message_id = m.id and (j.args->>'api_key')::uuid = $5)
+        order by given.place
+        limit 1
+        "#,
         tenant.0,
-        id.0,
+        &messages.iter().map(|id| id.0).collect::<Vec<_>>(),
+        reader.reads_all,
+        reader.person.map(|user| user.0),
+        key.map(|key| key.0),
     )
-    .fetch_one(conn)
+    .fetch_optional(conn)
     .await
 }

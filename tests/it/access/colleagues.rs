@@ -2,12 +2,12 @@
 
 use super::{NOTHING, call, private, request, shape};
 use crate::{
-    drafts::seed,
+    drafts::{generated, seed},
     support::{
         Client, TestDb,
         api_keys::{all_scopes, key},
         client::send,
-        system::TestApi,
+        system::{TestApi, Worker},
     },
     users::user_of,
 };
@@ -236,4 +236,65 @@ async fn draft_that_a_colleague_may_not_read_is_one_that_does_not_exist() {
     }
     let denied = "select count(*) from audit_entries where outcome = 'denied'";
     assert_eq!(db.one::<i64>(denied).await, 0, "as of what does not exist");
+}
+
+#[tokio::test]
+async fn email_of_a_colleague_is_one_that_does_not_exist() {
+    let db = TestDb::new().await;
+    let api = TestApi::start(&db).await;
+    let owner = api.sign_in(&db).await;
+    let person = owner.colleague(&db, Role::Member).await;
+    db.execute("update users set email = 'person@acme.example' where role = 'member'")
+        .await;
+    let member = owner.colleague(&db, Role::Member).await;
+    let _worker = Worker::spawn(&db).await;
+    let body = json!({
+        "mode": "rules_only",
+        "message": {
+            "message_id": "<1@x.example>", "from": {"addr": "ada@x.example"}, "to": [{"addr": "person@acme.example"}],
+            "subject": "Plan", "body_text": "Which one is it?",
+        },
+    });
+    let triaged = generated::done(&person, "/v1/jobs/triage", &body).await;
+    let email = triaged["message"]["id"].as_str().unwrap();
+    let reads_all = owner.with_token(&key(&db, owner.tenant, all_scopes()).await);
+    let others = all_scopes()
+        .into_iter()
+        .filter(|scope| *scope != KeyScope::ApprovalsReadAll);
+    let other = owner.with_token(&key(&db, owner.tenant, others).await);
+    let draft = |email: &str| json!({"mode": "reply", "message_id": email, "dry_run": true});
+    let forward = |email: &str| {
+        json!({"actions": [
+            {"type": "notify", "payload": {"text": "first"}},
+            {"type": "forward", "message_id": email, "payload": {"to": "dan@y.example"}},
+        ]})
+    };
+    for (path, pointer, body) in [
+        ("/v1/jobs/draft", "/message_id", draft(email)),
+        ("/v1/jobs/action", "/actions/1/message_id", forward(email)),
+    ] {
+        for (who, client) in [("a member", &member), ("another key", &other)] {
+            let refused = generated::post(client, path, &body).await;
+            refused.assert_problem(422, "INVALID_BODY", who);
+            let errors = &refused.body["errors"];
+            assert_eq!(errors[0]["pointer"], pointer, "{who}");
+            let nothing = body.to_string().replace(email, NOTHING);
+            let nothing: Value = serde_json::from_str(&nothing).unwrap();
+            let nothing = generated::post(client, path, &nothing).await;
+            assert_eq!(&nothing.body["errors"], errors, "{who}");
+        }
+        for (who, client) in [
+            ("its person", &person),
+            ("an owner", &owner),
+            ("a key that reads all", &reads_all),
+        ] {
+            let taken = generated::post(client, path, &body).await;
+            assert_eq!(taken.status, 202, "{who}: {}", taken.text);
+        }
+    }
+    let path = format!("/v1/users/me/delegates/{}", user_of(&db, &member).await);
+    let added = send(person.request(Method::PUT, &path)).await;
+    assert_eq!(added.status, 204, "{}", added.text);
+    let taken = generated::post(&member, "/v1/jobs/action", &forward(email)).await;
+    assert_eq!(taken.status, 202, "a delegate: {}", taken.text);
 }

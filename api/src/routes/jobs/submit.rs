@@ -89,6 +89,19 @@ struct Submission {
     fingerprint: [u8; 32],
 }
 
+/// 422: the body names an email that does not exist for this session.
+fn no_message(pointer: impl Into<String>) -> ApiError {
+    ApiError::new(
+        Code::InvalidBody,
+        "There is no such email. Submit it with POST /v1/jobs/triage first.",
+    )
+    .at(
+        pointer,
+        "NOT_FOUND",
+        "Must be the id of an email that you may use.",
+    )
+}
+
 async fn submit(
     State(app): State<AppState>,
     keyed: KeyedRequest,

@@ -6,10 +6,12 @@ use super::{
 };
 use crate::domain::ResourceKind;
 use crate::{
-    domain::{ApprovalId, AuditAction, Detail, NewAuditEntry, Session, approval::Status},
+    domain::{
+        ApprovalId, AuditAction, Detail, MessageId, NewAuditEntry, Session, approval::Status,
+    },
     kinds::action::{ActionExecute, Args, Work},
     store::{
-        approvals, audit,
+        approvals, audit, messages,
         request_keys::{self, RequestKey},
     },
 };
@@ -39,6 +41,9 @@ pub enum SubmitActionError {
     /// There is none, or the session may not read it.
     #[error("there is no such approval")]
     NoApproval,
+    /// There is none, or it came to another user.
+    #[error("action {action} is about no message that exists")]
+    NoMessage { action: usize },
     /// This version is not approved.
     #[error("the approval is {status} in version {version}")]
     NotApproved { status: Status, version: i32 },
@@ -74,6 +79,7 @@ pub async fn submit_action(
             SubmitOutcome::Existing,
         ),
         Work::Requested(_) | Work::Triaged { .. } | Work::Digest { .. } | Work::Undo { .. } => {
+            refuse_hidden(&mut tx, &request).await?;
             (insert(&mut tx, &request).await?, SubmitOutcome::Inserted)
         }
     };
@@ -107,6 +113,29 @@ pub async fn submit_action(
         SubmitOutcome::Existing | SubmitOutcome::Replayed => {}
     }
     Ok(Submitted::new(answer, how))
+}
+
+/// Refuses actions about an email that does not exist for the session: they would answer, forward or file a colleague's.
+async fn refuse_hidden(
+    conn: &mut PgConnection,
+    request: &SubmitAction<'_>,
+) -> Result<(), SubmitActionError> {
+    let Work::Requested(actions) = &request.args.work else {
+        return Ok(());
+    };
+    let session = request.session;
+    let named: Vec<MessageId> = actions.iter().filter_map(|one| one.message_id).collect();
+    let whose = (session.tenant, session.reader());
+    let hidden = messages::first_hidden(conn, whose, session.api_key(), &named).await?;
+    let about = |hidden| {
+        actions
+            .iter()
+            .position(|one| one.message_id == Some(hidden))
+    };
+    match hidden.and_then(about) {
+        Some(action) => Err(SubmitActionError::NoMessage { action }),
+        None => Ok(()),
+    }
 }
 
 async fn insert(

@@ -43,6 +43,7 @@ pub struct SubmitDraft<'a> {
 /// Nothing was submitted.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitDraftError {
+    /// There is none, or it came to another user.
     #[error("there is no message {0}")]
     NoMessage(MessageId),
     #[error(transparent)]
@@ -70,10 +71,11 @@ pub async fn submit_draft(
     if let Some(replayed) = claim_key(&mut tx, &request.key, &request.fingerprint).await? {
         return Ok(replayed);
     }
-    if let Some(message) = request.args.message_id
-        && !messages::exists(&mut tx, request.session.tenant, message).await?
-    {
-        return Err(SubmitDraftError::NoMessage(message));
+    let (session, message) = (request.session, request.args.message_id);
+    let whose = (session.tenant, session.reader());
+    let hidden = messages::first_hidden(&mut tx, whose, session.api_key(), message.as_slice());
+    if let Some(hidden) = hidden.await? {
+        return Err(SubmitDraftError::NoMessage(hidden));
     }
     let (view, how) = insert(&mut tx, &request).await?;
     let mut stopped = None;

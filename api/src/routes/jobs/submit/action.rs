@@ -101,7 +101,7 @@ struct ActionItemBody {
     /// Its parameters, by its type.
     #[serde(default)]
     payload: Map<String, Value>,
-    /// The email it is about.
+    /// The email it is about: the id in the output of its triage.
     #[serde(default)]
     message_id: Option<MessageId>,
     /// Your name for this action, without control characters: an action with a used name is not executed again. Without
@@ -224,6 +224,9 @@ impl From<SubmitActionError> for ApiError {
     fn from(error: SubmitActionError) -> Self {
         match error {
             SubmitActionError::NoApproval => Self::not_found(),
+            SubmitActionError::NoMessage { action } => {
+                super::no_message(format!("/actions/{action}/message_id"))
+            }
             SubmitActionError::NotApproved { status, version } => Self::new(
                 Code::Conflict,
                 format!(

@@ -302,15 +302,7 @@ fn send_at(given: Option<&str>, now: DateTime<Utc>) -> Result<Option<SendAt>, Ap
 impl From<SubmitDraftError> for ApiError {
     fn from(error: SubmitDraftError) -> Self {
         match error {
-            SubmitDraftError::NoMessage(_) => Self::new(
-                Code::InvalidBody,
-                "There is no such email. Submit it with POST /v1/jobs/triage first.",
-            )
-            .at(
-                "/message_id",
-                "NOT_FOUND",
-                "Must be the id of an email in your tenant.",
-            ),
+            SubmitDraftError::NoMessage(_) => super::no_message("/message_id"),
             SubmitDraftError::Revise(error) => error.into(),
             SubmitDraftError::Submit(error) => error.into(),
         }
