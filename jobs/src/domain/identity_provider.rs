@@ -27,7 +27,7 @@ const MOST_KEYS: usize = 100;
 pub struct Provider {
     /// Compared with `iss`, letter by letter.
     pub issuer: String,
-    /// Must be among `aud`.
+    /// Must be among `aud`, and `azp` if there are others.
     pub audience: String,
 }
 
@@ -79,6 +79,14 @@ pub enum TokenRefusal {
     WrongIssuer,
     #[error("is for another audience")]
     WrongAudience,
+    #[error("has several audiences and was not issued to this one (azp)")]
+    WrongParty,
+    #[error("names nobody (sub)")]
+    NoSubject,
+    #[error("does not say when it was issued (iat)")]
+    NoIssueTime,
+    #[error("does not say when it expires (exp)")]
+    NoExpiry,
     #[error("names no verified email address")]
     NoVerifiedEmail,
     #[error("has opened a session before")]
@@ -145,10 +153,14 @@ impl Key {
     }
 }
 
-/// The claims that are read beside `iss` and `aud`; all others are ignored.
+/// The claims that are read beside `iss`; all others are ignored.
 #[derive(Deserialize)]
 struct Claims {
-    exp: f64,
+    aud: Option<Value>,
+    azp: Option<String>,
+    sub: Option<String>,
+    iat: Option<f64>,
+    exp: Option<f64>,
     nbf: Option<f64>,
     email: Option<String>,
     /// Only `true` counts: some providers write other things.
@@ -180,11 +192,23 @@ pub fn verify(
     let claims = decode::<Claims>(token, &key.key, &validation)
         .map_err(|error| refusal(&error))?
         .claims;
-    identity(claims, now)
+    identity(claims, &provider.audience, now)
 }
 
-fn identity(claims: Claims, now: DateTime<Utc>) -> Result<Identity, TokenRefusal> {
-    let expires_at = moment(claims.exp).ok_or(TokenRefusal::Malformed)?;
+fn identity(claims: Claims, audience: &str, now: DateTime<Utc>) -> Result<Identity, TokenRefusal> {
+    // OpenID Connect Core, sections 2 and 3.1.3.7.
+    let audiences = claims.aud.as_ref().and_then(Value::as_array);
+    let has_others = audiences.is_some_and(|all| all.len() > 1);
+    if has_others && claims.azp.as_deref() != Some(audience) {
+        return Err(TokenRefusal::WrongParty);
+    }
+    if claims.sub.is_none_or(|subject| subject.is_empty()) {
+        return Err(TokenRefusal::NoSubject);
+    }
+    let issued_at = claims.iat.ok_or(TokenRefusal::NoIssueTime)?;
+    moment(issued_at).ok_or(TokenRefusal::Malformed)?;
+    let expires_at = claims.exp.ok_or(TokenRefusal::NoExpiry)?;
+    let expires_at = moment(expires_at).ok_or(TokenRefusal::Malformed)?;
     if expires_at > now + LONGEST {
         return Err(TokenRefusal::Malformed);
     }
@@ -235,6 +259,10 @@ impl TokenRefusal {
             Self::NotYetValid => "TOKEN_NOT_YET_VALID",
             Self::WrongIssuer => "WRONG_ISSUER",
             Self::WrongAudience => "WRONG_AUDIENCE",
+            Self::WrongParty => "WRONG_AUTHORIZED_PARTY",
+            Self::NoSubject => "NO_SUBJECT",
+            Self::NoIssueTime => "NO_ISSUE_TIME",
+            Self::NoExpiry => "NO_EXPIRY",
             Self::NoVerifiedEmail => "NO_VERIFIED_EMAIL",
             Self::Used => "TOKEN_USED",
         }
@@ -248,6 +276,10 @@ impl TokenRefusal {
             | Self::NotYetValid
             | Self::WrongIssuer
             | Self::WrongAudience
+            | Self::WrongParty
+            | Self::NoSubject
+            | Self::NoIssueTime
+            | Self::NoExpiry
             | Self::NoVerifiedEmail
             | Self::Used => true,
         }
@@ -261,7 +293,11 @@ mod tests {
 
     fn claims(email_verified: Value) -> Claims {
         Claims {
-            exp: 1000.0,
+            aud: Some(json!("postroom")),
+            azp: None,
+            sub: Some("4711".to_owned()),
+            iat: Some(400.0),
+            exp: Some(1000.0),
             nbf: Some(500.5),
             email: Some("ada@acme.example".to_owned()),
             email_verified: Some(email_verified),
@@ -283,7 +319,7 @@ mod tests {
             // It would be valid for more than a year.
             (-40_000_000, Err(TokenRefusal::Malformed)),
         ] {
-            let found = identity(claims(json!(true)), at(now)).map(|_| ());
+            let found = identity(claims(json!(true)), "postroom", at(now)).map(|_| ());
             assert_eq!(found, expected, "{now}");
         }
     }
@@ -291,10 +327,10 @@ mod tests {
     #[test]
     fn only_an_address_that_is_truly_verified_counts() {
         for other in [json!(false), json!("true"), json!(1), Value::Null] {
-            let refused = identity(claims(other.clone()), at(700));
+            let refused = identity(claims(other.clone()), "postroom", at(700));
             assert_eq!(refused, Err(TokenRefusal::NoVerifiedEmail), "{other}");
         }
-        let found = identity(claims(json!(true)), at(700)).unwrap();
+        let found = identity(claims(json!(true)), "postroom", at(700)).unwrap();
         assert_eq!(found.authenticated_at, Some(at(400)));
         assert_eq!(found.expires_at, at(1060));
     }
