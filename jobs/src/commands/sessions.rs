@@ -1,7 +1,7 @@
 //! Sessions: opened by a password or a token of an identity provider, read at each request, rotated, ended; denied requests are audited.
 
 pub mod authenticate;
-mod code_guesses;
+pub(in crate::commands) mod code_guesses;
 pub mod denials;
 pub mod end;
 pub mod exchange;

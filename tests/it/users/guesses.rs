@@ -12,6 +12,7 @@ use jobs::{
     domain::session::Origin,
     secrets::KeyRing,
 };
+use serde_json::json;
 
 async fn attempt(
     acme: &TestTenant,
@@ -71,4 +72,42 @@ async fn codes_that_are_guessed_from_many_addresses_are_refused_after_twenty_a_d
     attempt(&acme, keys, "198.51.100.100", &app.code())
         .await
         .expect("from an address that is known now");
+}
+
+#[tokio::test]
+async fn wrong_codes_that_confirm_a_password_count_to_the_twenty_a_day() {
+    let (acme, api, caller) = open().await;
+    let (app, recovery) = enrol(&caller, acme.owner_token.expose()).await;
+    let keys = api.app.config.keys.as_ref().unwrap();
+    let wrong = if app.code() == "000000" {
+        "000001"
+    } else {
+        "000000"
+    };
+    let confirm = async |code: &str| {
+        let (token, body) = (
+            acme.owner_token.expose(),
+            json!({"password": PASSWORD, "code": code}),
+        );
+        caller
+            .post_json("/v1/sessions/current/confirm", token, &body)
+            .await
+    };
+    for n in 0..15 {
+        let refused = attempt(&acme, keys, &format!("198.51.100.{n}"), wrong).await;
+        assert!(matches!(refused, Err(LogInError::WrongCode)), "{n}");
+    }
+    for _ in 0..5 {
+        confirm(wrong)
+            .await
+            .assert_problem(401, "LOGIN_REFUSED", "a wrong code");
+    }
+    forget_steps(&acme.db).await;
+    let right = attempt(&acme, keys, "198.51.100.99", &app.code()).await;
+    let refused = right.unwrap_err();
+    assert!(matches!(refused, LogInError::Throttled { .. }), "{refused}");
+    let right = confirm(&app.code()).await;
+    assert_eq!(right.status, 429, "{}", right.text);
+    assert!(right.retry_after() > Some(80_000), "{}", right.text);
+    assert_eq!(confirm(&recovery[0]).await.status, 204);
 }

@@ -27,7 +27,7 @@ const LIMIT: i64 = 20;
 
 /// Returns how long codes of the user's app are refused; `None` if this one may be compared. The caller holds the user's
 /// row, or guesses beside each other would not see each other.
-pub(super) async fn refused_for(
+pub(in crate::commands) async fn refused_for(
     conn: &mut PgConnection,
     user: UserId,
     typed: Option<&SecretString>,
@@ -41,7 +41,7 @@ pub(super) async fn refused_for(
 
 /// Counts a wrong code. The one that reaches the limit is audited, and the user finds it in their inbox: their password is
 /// known to somebody.
-pub(super) async fn count(
+pub(in crate::commands) async fn count(
     conn: &mut PgConnection,
     (tenant, user): (TenantId, UserId),
     typed: Option<&SecretString>,
@@ -77,9 +77,9 @@ fn warning(user: UserId, at: DateTime<Utc>) -> NewItem {
         dedupe_key: format!("second_factor:{}", at.date_naive()),
         title: title_of("Somebody has your password and guesses the code of your second factor"),
         rationale: format!(
-            "{LIMIT} log-ins within a day had your password and a wrong code. Change your password, unless all of them were \
-             yours. Until then, codes from addresses that you have not logged in from are refused for up to a day; recovery \
-             codes work."
+            "{LIMIT} wrong codes within a day came with your password. Change your password, unless all of them were yours. \
+             For up to a day, codes of your app are refused from addresses that you have not logged in from, and to confirm \
+             your password; recovery codes work."
         ),
         priority: Priority::Urgent,
         message: None,

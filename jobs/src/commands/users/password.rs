@@ -2,11 +2,12 @@
 //! factor both ask for its code too: a stolen token and a stolen password are not enough.
 //!
 //! Guesses are counted per user, apart from those at the log-in: a stolen token must not become a stolen password, and
-//! must not lock its owner out of the log-in either.
+//! must not lock its owner out of the log-in either. Wrong codes count to the limit of a day as well, as those of a log-in do.
 
 use super::second_factor::{CheckError, CodeCheck, check};
 use crate::{
     commands::sessions::{
+        code_guesses,
         hashing::{HashingError, Verifier},
         signals::announce_revoked,
         unchanged::begin_if_unchanged,
@@ -49,7 +50,7 @@ pub enum PasswordError {
     SecondFactorRequired,
     #[error("the code of the second factor is wrong or was used before")]
     WrongCode,
-    #[error("too many passwords were wrong; the next may be tried in {} s", retry_after.as_secs())]
+    #[error("too many passwords or codes were wrong; the next may be tried in {} s", retry_after.as_secs())]
     Throttled { retry_after: Duration },
     #[error("the new password is too easy to guess")]
     Weak(#[from] WeakPassword),
@@ -182,6 +183,12 @@ async fn verify(
         ..Origin::default()
     };
     let code = typed.code.as_ref();
+    users::lock(&mut tx, session.tenant, session.user).await?;
+    if let Some(retry_after) = code_guesses::refused_for(&mut tx, session.user, code).await? {
+        login_failures::unbook(&mut tx, &[subject], at).await?;
+        tx.commit().await?;
+        return Err(PasswordError::Throttled { retry_after });
+    }
     let refused = match check(&mut tx, verifier.keys, account, code, &origin).await? {
         CodeCheck::Passed => {
             login_failures::forget(&mut tx, subject).await?;
@@ -193,6 +200,7 @@ async fn verify(
             Some(PasswordError::SecondFactorRequired)
         }
         CodeCheck::Wrong => {
+            code_guesses::count(&mut tx, account, code, &origin).await?;
             audit::insert(&mut tx, &[failed("WRONG_CODE")]).await?;
             Some(PasswordError::WrongCode)
         }
