@@ -50,8 +50,9 @@ pub async fn has_other(
                         left join effects e on e.tenant_id = other.tenant_id and e.approval_id = other.approval_id
                         where other.tenant_id = $1 and other.message_id = copy.id and other.id <> d.id
                             and other.mode in ('reply', 'reply_all') and other.user_id is not distinct from d.user_id
-                            and other.updated_at > v.created_at and e.status is distinct from 'bounced'
-                            and (other.status in ('sent', 'send_unknown') or other.status = 'sending'
+                            and e.status is distinct from 'bounced'
+                            and (other.status in ('sent', 'send_unknown') and other.updated_at > v.created_at
+                                or other.status = 'sending' and e.last_tried_at > v.created_at
                                 and e.status in ('in_flight', 'succeeded', 'unknown', 'reconciling', 'needs_human')))
                     or exists (
                         select from effects e
