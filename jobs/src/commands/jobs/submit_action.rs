@@ -126,7 +126,7 @@ async fn refuse_hidden(
     let session = request.session;
     let named: Vec<MessageId> = actions.iter().filter_map(|one| one.message_id).collect();
     let whose = (session.tenant, session.reader());
-    let hidden = messages::first_hidden(conn, whose, session.api_key(), &named).await?;
+    let hidden = messages::first_hidden(conn, whose, &named).await?;
     let about = |hidden| {
         actions
             .iter()

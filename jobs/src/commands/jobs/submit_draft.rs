@@ -73,7 +73,7 @@ pub async fn submit_draft(
     }
     let (session, message) = (request.session, request.args.message_id);
     let whose = (session.tenant, session.reader());
-    let hidden = messages::first_hidden(&mut tx, whose, session.api_key(), message.as_slice());
+    let hidden = messages::first_hidden(&mut tx, whose, message.as_slice());
     if let Some(hidden) = hidden.await? {
         return Err(SubmitDraftError::NoMessage(hidden));
     }
