@@ -312,9 +312,16 @@ async fn each_test_has_a_migrated_database_of_its_own() {
 }
 
 #[tokio::test]
-async fn database_is_gone_with_its_value() {
+async fn database_is_gone_with_the_thread_of_its_test() {
     let keeper = TestDb::unmigrated().await;
-    let gone = TestDb::unmigrated().await.name.clone();
+    let test = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async { TestDb::unmigrated().await.name.clone() })
+    });
+    let gone = test.join().unwrap();
     let left: bool =
         sqlx::query_scalar("select exists(select from pg_database where datname = $1)")
             .bind(gone)
