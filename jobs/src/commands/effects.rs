@@ -159,8 +159,8 @@ pub async fn end(
     Ok(to)
 }
 
-/// Writes what follows from an email that has left, and tells its sender who does not get it. Whatever happens here, the caller's record that
-/// it has left must be committed, or it would be sent again.
+/// Writes what follows from an email that has left, and tells its sender who does not get it. Whatever happens here, the caller's
+/// record that it has left must be committed, or it would be sent again.
 async fn after_sending(
     conn: &mut PgConnection,
     job: &Job,

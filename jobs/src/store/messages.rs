@@ -101,13 +101,16 @@ pub async fn first_hidden(
     (tenant, reader): (TenantId, Reader),
     messages: &[MessageId],
 ) -> Result<Option<MessageId>, sqlx::Error> {
+    if messages.is_empty() {
+        return Ok(None);
+    }
     sqlx::query_scalar!(
         r#"
         select given.id as "id!: MessageId"
-        from unnest($2::uuid[]) with ordinality as given (id, place)
+        from unnest($2::uuid[]) with ordinality as given (id, position)
         left join messages m on m.tenant_id = $1 and m.id = given.id
-        cross join lateral (
-            select array_agg(owner_id) as owners from (
+        where m.id is null or not $3 and not (
+            select array_agg(owner_id) from (
                 select owner_id from triage_results
                 where tenant_id = $1 and message_id = m.id and owner_id is not null
                 union all
@@ -117,10 +120,9 @@ pub async fn first_hidden(
                 where c.tenant_id = $1
                 union all
                 select user_id from follow_ups where tenant_id = $1 and message_id = m.id
-            ) known
-        ) whose
-        where m.id is null or not $3 and not whose.owners && array(select owners_decided_by($1, $4))
-        order by given.place
+            ) owners
+        ) && array(select owners_decided_by($1, $4))
+        order by given.position
         limit 1
         "#,
         tenant.0,

@@ -11,15 +11,17 @@ use jobs::{
 };
 use sqlx::{Connection, Executor, PgConnection};
 
-/// An email of the tenant.
-async fn email(db: &TestDb, tenant: TenantId) -> MessageId {
+/// A tenant with a user and an email.
+async fn emailed() -> (TestDb, TenantId, MessageId) {
+    let db = TestDb::new().await;
+    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
     let id = MessageId::new();
     db.execute(&format!(
         "insert into messages (tenant_id, id, format, source, content_hash)
          values ('{tenant}', '{id}', 'rfc822', 'From: ada@x.example', sha256('{id}'))"
     ))
     .await;
-    id
+    (db, tenant, id)
 }
 
 /// A reply to the email that a job is about to send by an account of its own.
@@ -70,9 +72,7 @@ impl Reply {
 
 #[tokio::test]
 async fn second_of_two_replies_that_begin_at_once_stays_unless_the_first_certainly_failed() {
-    let db = TestDb::new().await;
-    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
-    let email = email(&db, tenant).await;
+    let (db, tenant, email) = emailed().await;
     let first = Reply::drafted(&db, tenant, email, "Yes.").await;
     let second = Reply::drafted(&db, tenant, email, "No.").await;
     // The first has looked for other replies, and is not in flight yet.
@@ -104,9 +104,7 @@ async fn second_of_two_replies_that_begin_at_once_stays_unless_the_first_certain
 
 #[tokio::test]
 async fn draft_stays_when_an_action_replies_to_its_email_with_a_text_of_its_own() {
-    let db = TestDb::new().await;
-    let tenant = Client::owner_of_new_tenant(&db).await.tenant;
-    let email = email(&db, tenant).await;
+    let (db, tenant, email) = emailed().await;
     let draft = Reply::drafted(&db, tenant, email, "Yes.").await;
     let effect = NewEffect {
         kind: ActionType::Reply,

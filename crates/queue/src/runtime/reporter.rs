@@ -81,7 +81,10 @@ async fn write(
 ) {
     let mut delay = FIRST_DELAY;
     loop {
-        if ended_within(delay, &unwritten).await || unwritten.changed().await.is_err() {
+        if ended_within(delay, &unwritten).await
+            || unwritten.changed().await.is_err()
+            || unwritten.has_changed().is_err()
+        {
             return;
         }
         delay = INTERVAL;

@@ -18,7 +18,7 @@ use std::rc::Rc;
 const RULES: usize = 4_000;
 /// Rules that have to be tried on every element.
 const UNIVERSAL: usize = 32;
-/// Rules that look at an element's siblings, and the nodes of a document in which they are tried at all.
+/// Rules that search an element's siblings, and the nodes of a document in which they are tried at all.
 const SIBLINGS: usize = 8;
 const SIBLING_NODES: usize = 2_000;
 const CHARS: usize = 500_000;
@@ -30,7 +30,7 @@ const TRIES: usize = 2_000_000;
 pub(super) struct StyleSheet {
     rules: Vec<Rule>,
     by_key: HashMap<Key, Vec<usize>>,
-    /// So many rules that look at siblings may still be added.
+    /// How many rules that search siblings may still be added.
     siblings_left: usize,
     tries: Cell<usize>,
 }
@@ -122,7 +122,7 @@ impl StyleSheet {
             if key == Key::Any && place.len() >= UNIVERSAL {
                 continue;
             }
-            if looks_at_siblings(text) {
+            if sibling_searches(text) > 0 {
                 let Some(left) = self.siblings_left.checked_sub(1) else {
                     continue;
                 };
@@ -300,17 +300,13 @@ fn split_at_commas(list: &str) -> Vec<&str> {
     parts
 }
 
-/// Selectors that look at descendants or more than once at all siblings, or are longer than people write them.
+/// Selectors that search descendants or more than once all siblings, or are longer than people write them.
 fn is_costly(selector: &str) -> bool {
-    selector.len() > 300 || selector.contains(":has") || looks_at_siblings_times(selector) > 1
+    selector.len() > 300 || selector.contains(":has") || sibling_searches(selector) > 1
 }
 
-fn looks_at_siblings(selector: &str) -> bool {
-    looks_at_siblings_times(selector) > 0
-}
-
-/// How often a selector looks at all siblings of an element.
-fn looks_at_siblings_times(selector: &str) -> usize {
+/// How often a selector searches all siblings of an element.
+fn sibling_searches(selector: &str) -> usize {
     let pseudos = [":nth", ":only-of", ":last-of", ":first-of"];
     let counted = pseudos
         .iter()
